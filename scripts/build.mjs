@@ -1,0 +1,11 @@
+// Builds the library and the command line into dist/: TypeScript to ESM, and the four cores beside it at the
+// place where dist/src/core/load.js looks for them. `npm run build:core` has made the cores.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs';
+
+rmSync('dist', { recursive: true, force: true });
+const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+if (tsc.status !== 0) process.exit(tsc.status ?? 1);
+cpSync('build', 'dist/build', { recursive: true, filter: (path) => path === 'build' || path.endsWith('.wasm') });
+const bin = 'dist/src/cli/main.js';
+if (existsSync(bin)) chmodSync(bin, 0o755);
