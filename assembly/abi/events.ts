@@ -1,0 +1,65 @@
+// Kinds of events and the record of one. docs/events.md says what a, b and c mean for each kind.
+
+export enum EventKind {
+  None = 0,
+  /** A transport command. a command, b payload before, n state after. */
+  Transport = 1,
+  /** A doorbell that runs a request. a function code, b address, c length, n connection. */
+  Request = 2,
+  /** The response is in the buffer. n errno, a ret_code. */
+  Response = 3,
+  /** A doorbell that nobody answers. n connection, a state. */
+  DoorbellIgnored = 4,
+  /** A system call of the VMM on the backing. n call, a hva, b length, c errno. */
+  HostCall = 5,
+  /** MMU notifier → SLAT entries dropped. n entries, a gfn start, b gfn end. */
+  Zap = 6,
+  /** SLAT violation resolved. n access, a gfn, b entry. */
+  Violation = 7,
+  /** KVM_RUN returned. n status, a gpa, b length. */
+  Exit = 8,
+  /** Host page fault. n 1 = major, a vpn, b letter after. */
+  Fault = 9,
+  /** A VMA was cut. a at vpn. */
+  VmaSplit = 10,
+  /** A VMA took in a neighbour or a piece of it. a start vpn, b end vpn. */
+  VmaMerge = 11,
+  /** Lazily freed pages dropped by reclaim. n pages. */
+  ReclaimLazy = 12,
+  /** A page went to swap. a vpn, b slot. */
+  SwapOut = 13,
+  /** A page came back. a vpn, b slot. */
+  SwapIn = 14,
+  /** No frame could be had. a frames in the pool. */
+  Oom = 15,
+  /** The device's own access to a request buffer failed: the device is broken. a gpa, n status. */
+  BufferFault = 16,
+}
+
+// ╒═ 0 seq u32 ═╤═ 4 kind u8 │ cpu u8 │ vm u8 │ – ═╤═ 8 cause u32 ═╤═ 12 n u32 ═╤═ 16 a u64 ═╤═ 24 b u64 ═╤═ 32 c u64 ═╕
+export const EVENT_SIZE = 40;
+export const EVENT_CAPACITY = 65536;
+
+/** Counters of one VM, u64 each, by index. */
+export enum Counter {
+  FaultsMinor = 0,
+  FaultsMajor = 1,
+  SlatViolations = 2,
+  SlatZapped = 3,
+  SlatFlushes = 4,
+  ExitsMmio = 5,
+  ExitsEfault = 6,
+  ExitsOom = 7,
+  NotifierCalls = 8,
+  RequestsTotal = 9,
+  RequestsFailed = 10,
+  VmaSplits = 11,
+  VmaMerges = 12,
+  ReclaimLazy = 13,
+  ReclaimSwapout = 14,
+  SwapIns = 15,
+  HostCalls = 16,
+  /** HostCallBase + Func: calls by function. */
+  HostCallBase = 17,
+  Count = 32,
+}

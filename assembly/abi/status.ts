@@ -1,0 +1,60 @@
+// How an access ends and what an exit record says. Read by the core and by the host language.
+// Reference: linux include/uapi/linux/kvm.h (exit reasons), signal codes of sigaction(2).
+
+/** End of a guest access. */
+export enum Status {
+  Ok = 0,
+  /** KVM_EXIT_MMIO: no slot there. */
+  Mmio = 1,
+  /** KVM_RUN = -1/EFAULT with exit_reason 0: the host mapping forbids the access. */
+  Efault = 2,
+  /** No frame, even after reclaim. */
+  OutOfMemory = 3,
+  /** Instruction fetch where there is no slot: KVM_EXIT_INTERNAL_ERROR, suberror 1. */
+  InternalError = 4,
+  /** Host access: no VMA. */
+  SegvMaperr = 5,
+  /** Host access: the VMA forbids it. */
+  SegvAccerr = 6,
+}
+
+export enum Access {
+  Read = 0,
+  Write = 1,
+  Fetch = 2,
+}
+
+// vCPU run record (the part of struct kvm_run that is modelled), one per vCPU:
+// ╒═ 0 vm ═╤═ 4 cpu ═╤═ 8 status ═╤═ 12 exits ═╤═ 16 value (8) ═╤═ 24 buffer (32) ═╤═ 56 … ═╕
+// then up to two MMIO exit records of 24 bytes: gpa u64, data u64, len u32, isWrite u32.
+export const RUN_VM = 0;
+export const RUN_CPU = 4;
+export const RUN_STATUS = 8;
+export const RUN_EXITS = 12;
+export const RUN_VALUE = 16;
+export const RUN_BUFFER = 24;
+export const RUN_EXIT = 56;
+export const RUN_EXIT_SIZE = 24;
+export const RUN_EXIT_MAX = 2;
+/** gpa at which a failed access stands, and whether it was a write. */
+export const RUN_FAULT_GPA = 104;
+export const RUN_FAULT_WRITE = 112;
+export const RUN_SIZE = 128;
+
+/** Advice numbers of madvise(2) that a request can lead to, linux mman-common.h. */
+export enum Madv {
+  Dontneed = 4,
+  Free = 8,
+  Remove = 9,
+  Mergeable = 12,
+  Unmergeable = 13,
+  Dontdump = 16,
+  Pageout = 21,
+}
+
+/** mmap(2) protection bits. */
+export enum Prot {
+  None = 0,
+  Read = 1,
+  Write = 2,
+}

@@ -1,0 +1,19 @@
+// VMA flags with Linux's own values (include/linux/mm.h), as far as they occur here.
+// Values from 2^31 on are negative when read as i32: use `>>> 0`.
+
+export const VM_READ = 0x1;
+export const VM_WRITE = 0x2;
+/** VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC: always set on private anonymous memory. */
+export const VM_MAY = 0x70;
+export const VM_LOCKED = 0x2000;
+export const VM_ACCOUNT = 0x100000;
+export const VM_NORESERVE = 0x200000;
+export const VM_DONTDUMP = 0x4000000;
+export const VM_NOHUGEPAGE = 0x40000000;
+export const VM_MERGEABLE = 0x80000000;
+
+// Ours, on bits that private anonymous memory never uses (VM_GROWSDOWN, VM_UFFD_MISSING):
+/** The VMA has a name; it takes part in merging like any flag. */
+export const VMA_NAMED = 0x100;
+/** The name is an index into the host language's list of texts, not the N of `pvmemcontrol-N`. */
+export const VMA_NAME_TEXT = 0x200;

@@ -1,0 +1,60 @@
+// How the device, a part of the VMM, reaches guest memory: gpa → region → the VMM's own page table.
+// It may fault pages in; what the VMM's protection forbids it cannot reach.
+import { Status } from '../../abi/status';
+import { PAGE_SIZE, ZERO_PAGE } from '../../base/layout';
+import { bitGet, bitSet } from '../../base/bits';
+import { frameAddress } from '../../frames/bytes';
+import { SLOT_END, slotOf, slotVpn } from '../../memslot/table';
+import { hostAccess } from '../../mm/fault';
+import { BACKED, chunkOf, DIRTY, pageSlot, WRITABLE } from '../../mm/page-state';
+
+/** Whether [gpa, gpa+len) lies in RAM; it may run from one region into another that touches it. 0 < len ≤ 4096. */
+export function inRam(vm: usize, gpa: u64, len: u64): bool {
+  const last = gpa + len - 1;
+  if (last < gpa) return false;
+  return slotOf(vm, gpa >> 12) != 0 && slotOf(vm, last >> 12) != 0;
+}
+
+/** Whether [gpa, gpa+len) lies in one region. A zero-length range needs its address inside. */
+export function inRegion(vm: usize, gpa: u64, len: u64): bool {
+  const slot = slotOf(vm, gpa >> 12);
+  if (slot == 0) return false;
+  return len <= (load<u64>(slot, SLOT_END) << 12) - gpa;
+}
+
+/** Address of the byte at gpa for the VMM, 0 when it cannot be reached. */
+function ramByte(vm: usize, gpa: u64, write: bool): usize {
+  const slot = slotOf(vm, gpa >> 12);
+  if (slot == 0) return 0;
+  const vpn = slotVpn(slot, gpa >> 12);
+  const i = <u32>vpn & 511;
+  let chunk = chunkOf(vm, vpn);
+  // A page that is there and writable is readable too: no look at the VMA.
+  if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
+    if (hostAccess(vm, vpn, write) != Status.Ok) return 0;
+    chunk = chunkOf(vm, vpn);
+    if (!bitGet(chunk + BACKED, i)) return ZERO_PAGE + <usize>(gpa & 4095);
+  }
+  if (write) bitSet(chunk + DIRTY, i);
+  return frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
+}
+
+/** Copy len bytes at gpa to `to`. False when a page cannot be reached. */
+export function ramLoad(vm: usize, gpa: u64, to: usize, len: u32): bool {
+  const room = PAGE_SIZE - (<u32>gpa & 4095);
+  const n = len < room ? len : room;
+  const p = ramByte(vm, gpa, false);
+  if (p == 0) return false;
+  memory.copy(to, p, n);
+  return n == len || ramLoad(vm, gpa + n, to + n, len - n);
+}
+
+/** Copy len bytes from `from` to gpa. False when a page cannot be reached; those before it are written. */
+export function ramStore(vm: usize, gpa: u64, from: usize, len: u32): bool {
+  const room = PAGE_SIZE - (<u32>gpa & 4095);
+  const n = len < room ? len : room;
+  const p = ramByte(vm, gpa, true);
+  if (p == 0) return false;
+  memory.copy(p, from, n);
+  return n == len || ramStore(vm, gpa + n, from + n, len - n);
+}

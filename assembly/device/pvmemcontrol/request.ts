@@ -1,0 +1,129 @@
+// One request: 32 bytes from the per-CPU buffer → checks → host call → 32 bytes back.
+// Order of the checks: function code, range, host call. Reference: cloud-hypervisor
+// devices/src/pvmemcontrol.rs handle_request; memctl numbers from its LKML posting.
+import { Errno } from '../../abi/errno';
+import { Counter, EventKind } from '../../abi/events';
+import { Abi, DeviceState, Func, FUNC_LAST, MEMCTL_FUNC_LAST } from '../../abi/pvmemcontrol';
+import { Madv, Prot } from '../../abi/status';
+import { VMA_NAMED } from '../../abi/vm-flags';
+import { VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
+import { SLOT_BASE, SLOT_VPN, slotOf } from '../../memslot/table';
+import { madvise, mlock, mprotect, munlock, setAnonName } from '../../mm/syscalls';
+import { count, event, lastEvent, outcome, scope, unscope } from '../../trace/events';
+import { connectionGpa } from './connection';
+import { inRegion, ramLoad, ramStore } from './ram';
+import { broken } from './state';
+
+/** Run the request in connection n's buffer. The device becomes broken when its buffer cannot be reached. */
+export function requestRun(vm: usize, n: u32): void {
+  const gpa = connectionGpa(vm, n);
+  const buffer = vm + VM_DEV_REQUEST;
+  if (!ramLoad(vm, gpa, buffer, 32)) {
+    bufferFault(vm, gpa, 0);
+    return;
+  }
+  const code = load<u64>(buffer, 0);
+  count(vm, Counter.RequestsTotal);
+  event(EventKind.Request, vm, n, code, load<u64>(buffer, 8), load<u64>(buffer, 16));
+  const cause = scope();
+  const answer = execute(vm, code, load<u64>(buffer, 8), load<u64>(buffer, 16), load<u64>(buffer, 24));
+  if (answer != 0) {
+    count(vm, Counter.RequestsFailed);
+    event(EventKind.Response, vm, <u32>answer, answer >> 32, 0, 0);
+  }
+  store<u64>(buffer, answer, 0);
+  store<u64>(buffer, 0, 8);
+  store<u64>(buffer, 0, 16);
+  store<u64>(buffer, 0, 24);
+  if (code == 0) info(vm, buffer);
+  // A guest that took its own buffer's write permission away kills the real VMM here. Ours lives on; the
+  // device is broken as if it had died.
+  if (!ramStore(vm, gpa, buffer, 32)) bufferFault(vm, gpa, 1);
+  unscope(cause);
+}
+
+function bufferFault(vm: usize, gpa: u64, write: u32): void {
+  event(EventKind.BufferFault, vm, write, gpa, 0, 0);
+  broken(vm);
+}
+
+function info(vm: usize, buffer: usize): void {
+  if (load<u32>(vm, VM_DEV_ABI) == Abi.Memctl) {
+    // big_endian = 0, major = 1, minor = 0, page_size
+    store<u64>(buffer, 1, 16);
+    store<u64>(buffer, 4096, 24);
+  } else {
+    store<u64>(buffer, 4096, 8);
+    store<u64>(buffer, 1, 16);
+  }
+}
+
+/** ret_errno in the low half, ret_code in the high half. */
+// @ts-ignore: decorator
+@inline
+function failed(errno: i32, code: u64): u64 {
+  return <u64>errno | (code << 32);
+}
+
+function execute(vm: usize, code: u64, addr: u64, length: u64, arg: u64): u64 {
+  if (code == 0) return 0;
+  let func = <i32>code;
+  if (load<u32>(vm, VM_DEV_ABI) == Abi.Memctl) {
+    if (code > <u64>MEMCTL_FUNC_LAST) return failed(Errno.EOPNOTSUPP, code);
+    if (func == 5) func = Func.Unmergeable;
+    else if (func == 6) func = Func.Dontdump;
+    else if (func == 13) func = Func.SetVmaAnonName;
+  } else if (code > <u64>FUNC_LAST) return failed(Errno.EOPNOTSUPP, code);
+  if (!inRegion(vm, addr, length)) return failed(Errno.EINVAL, code);
+  const slot = slotOf(vm, addr >> 12);
+  const hva = ((load<u64>(slot, SLOT_VPN) - load<u64>(slot, SLOT_BASE)) << 12) + addr;
+  return failed(hostCall(vm, func, hva, length, arg), 0);
+}
+
+/** The system call that a function stands for, counted and traced. */
+export function hostCall(vm: usize, func: i32, hva: u64, length: u64, arg: u64): Errno {
+  count(vm, Counter.HostCalls);
+  count(vm, Counter.HostCallBase + func);
+  event(EventKind.HostCall, vm, func, hva, length, 0);
+  const seq = lastEvent();
+  const cause = scope();
+  const errno = call(vm, func, hva, length, arg);
+  unscope(cause);
+  if (errno != Errno.OK) outcome(seq, errno);
+  return errno;
+}
+
+function call(vm: usize, func: i32, hva: u64, length: u64, arg: u64): Errno {
+  switch (func) {
+    case Func.Dontneed:
+      return madvise(vm, hva, length, Madv.Dontneed);
+    case Func.Remove:
+      return madvise(vm, hva, length, Madv.Remove);
+    case Func.Free:
+      return madvise(vm, hva, length, Madv.Free);
+    case Func.Pageout:
+      return madvise(vm, hva, length, Madv.Pageout);
+    case Func.Dontdump:
+      return madvise(vm, hva, length, Madv.Dontdump);
+    case Func.SetVmaAnonName:
+      return setAnonName(vm, hva, length, arg == 0 ? 0 : VMA_NAMED, arg);
+    case Func.Mlock:
+      return mlock(vm, hva, length);
+    case Func.Munlock:
+      return munlock(vm, hva, length);
+    case Func.MprotectNone:
+      return mprotect(vm, hva, length, Prot.None);
+    case Func.MprotectR:
+      return mprotect(vm, hva, length, Prot.Read);
+    case Func.MprotectW:
+      return mprotect(vm, hva, length, Prot.Write);
+    case Func.MprotectRw:
+      return mprotect(vm, hva, length, Prot.Read | Prot.Write);
+    case Func.Mergeable:
+      return madvise(vm, hva, length, Madv.Mergeable);
+    case Func.Unmergeable:
+      return madvise(vm, hva, length, Madv.Unmergeable);
+    default:
+      return Errno.EOPNOTSUPP;
+  }
+}

@@ -1,0 +1,60 @@
+// One SLAT violation: gfn → slot → the VMM's page → SLAT entry, or the reason why not.
+// Reference: linux arch/x86/kvm/mmu/mmu.c kvm_tdp_page_fault, virt/kvm/kvm_main.c hva_to_pfn;
+// recorded rules R1–R4, R7 (what a guest access does to the host's page).
+import { Counter, EventKind } from '../abi/events';
+import { Access, Status } from '../abi/status';
+import { VM_READ, VM_WRITE } from '../abi/vm-flags';
+import { ZERO_PAGE } from '../base/layout';
+import { bitGet, bitSet } from '../base/bits';
+import { slotOf, slotVpn } from '../memslot/table';
+import { faultIn } from '../mm/fault';
+import { BACKED, chunkOf, DIRTY, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
+import { slatMakeRoom } from '../mm/room';
+import { NONE, VMA_FLAGS, VMA_START, vmaAt, vmaFind } from '../mm/vma';
+import { EPT_LEAF, EPT_LEAF_W, GFN_LIMIT } from '../slat/entry';
+import { slatMap } from '../slat/map';
+import { count, event, scope, unscope } from '../trace/events';
+
+/**
+ * Make gfn's SLAT entry allow `access`. Ok: the walk will now succeed. Mmio: no slot (InternalError for a
+ * fetch). Efault: the mapping forbids it. OutOfMemory: no frame or no table; nothing changed for the guest.
+ */
+export function resolve(vm: usize, gfn: u64, access: i32): Status {
+  const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
+  if (slot == 0) return access == Access.Fetch ? Status.InternalError : Status.Mmio;
+  count(vm, Counter.SlatViolations);
+  event(EventKind.Violation, vm, access, gfn, 0, 0);
+  const cause = scope();
+  const status = map(vm, gfn, slotVpn(slot, gfn), access == Access.Write);
+  unscope(cause);
+  return status;
+}
+
+function map(vm: usize, gfn: u64, vpn: u64, write: bool): Status {
+  const i = <u32>vpn & 511;
+  let chunk = chunkOf(vm, vpn);
+  if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
+    const cursor = vmaFind(vm, vpn);
+    if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Status.Efault;
+    // A read asks for read permission of the VMA: unlike the host, KVM cannot read a page with PROT_WRITE
+    // alone unless it is there and writable already (R4.2), which the branch above has seen.
+    if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & (write ? VM_WRITE : VM_READ)) == 0) return Status.Efault;
+    const status = faultIn(vm, vpn, write, cursor);
+    if (status != Status.Ok) return status;
+    chunk = chunkOf(vm, vpn);
+  }
+  let entry: u64;
+  if (bitGet(chunk + WRITABLE, i)) {
+    // KVM takes a page that the host may write as writable, and as dirty from now on, also for a read (R3.3).
+    bitSet(chunk + DIRTY, i);
+    entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF_W;
+  } else if (bitGet(chunk + BACKED, i)) {
+    entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;
+  } else {
+    assert(bitGet(chunk + ZERO, i));
+    entry = <u64>ZERO_PAGE | EPT_LEAF;
+  }
+  if (slatMap(vm, gfn, entry)) return Status.Ok;
+  slatMakeRoom();
+  return slatMap(vm, gfn, entry) ? Status.Ok : Status.OutOfMemory;
+}

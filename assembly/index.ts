@@ -1,0 +1,24 @@
+// The export list, grouped by room. src/core/exports.ts is the same contract for TypeScript.
+export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0 } from './vm';
+export { runOf } from './vcpu/run';
+export { vcpuLoad, vcpuStore } from './vcpu/access';
+export {
+  vcpuFill, vcpuLoadAt, vcpuRequest, vcpuRequestAt, vcpuStoreAt, vcpuStride, vcpuTouch, vcpuVerify,
+} from './vcpu/loops';
+export { mmioRead, mmioWrite } from './bus/mmio';
+export { hostCall } from './device/pvmemcontrol/request';
+export { connectionGpa } from './device/pvmemcontrol/connection';
+export { ramPeek, ramPoke } from './observe/ram';
+export { hostAccess } from './mm/fault';
+export { frameOf } from './mm/fault';
+export { madvise, mlock, mprotect, munlock, munmap, setAnonName } from './mm/syscalls';
+export { vmaAt, vmaFind, vmaNext } from './mm/vma';
+export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
+export { slotOf } from './memslot/table';
+export { walkEntry } from './observe/walk';
+export { pageLetter, rangeStats } from './observe/stats';
+export { raster } from './observe/raster';
+export { vmDigest } from './observe/digest';
+export { check } from './observe/check';
+export { checkpointFrames, checkpointNext } from './observe/checkpoint';
+export { bitsAll, bitsClear, bitsCount, bitsSet } from './base/bits';

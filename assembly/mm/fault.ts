@@ -1,0 +1,143 @@
+// Faults of the VMM's own page table on private anonymous memory. Host accesses, populate and the
+// SLAT's violations all end here. Reference: linux mm/memory.c do_anonymous_page, do_swap_page, do_wp_page.
+import { Counter, EventKind } from '../abi/events';
+import { Status } from '../abi/status';
+import { VM_READ, VM_WRITE, VMA_NAME_TEXT, VMA_NAMED } from '../abi/vm-flags';
+import { HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP } from '../base/layout';
+import { bitClear, bitGet, bitSet } from '../base/bits';
+import { frameCopy } from '../frames/bytes';
+import { poolPut, poolTakeFresh } from '../frames/pool';
+import { notify } from '../memslot/notify';
+import { count, event } from '../trace/events';
+import {
+  addBacked, addSwapped, BACKED, chunkAt, chunkIndex, chunkMake, chunkOf, DIRTY, hint, HINT_ZERO, nodeOf,
+  pageSlot, SWAPPED, WRITABLE, ZERO,
+} from './page-state';
+import { frameGet, frameGetZeroed } from './reclaim';
+import { NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaPrev } from './vma';
+
+/** An access of the VMM process to its page vpn: permission, then fault. */
+export function hostAccess(vm: usize, vpn: u64, write: bool): Status {
+  const cursor = vmaFind(vm, vpn);
+  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Status.SegvMaperr;
+  const flags = load<u32>(vmaAt(vm, cursor), VMA_FLAGS);
+  // x86-64 has no page that can be written and not read.
+  const allowed = write ? flags & VM_WRITE : flags & (VM_READ | VM_WRITE);
+  return allowed != 0 ? faultIn(vm, vpn, write, cursor) : Status.SegvAccerr;
+}
+
+/**
+ * Make page vpn present, writable and dirty for a write; present for a read (`.` becomes the zero page).
+ * `cursor` is its VMA, whose permission the caller has checked. Ok or OutOfMemory, then nothing changed.
+ */
+export function faultIn(vm: usize, vpn: u64, write: bool, cursor: u32): Status {
+  const i = <u32>vpn & 511;
+  const chunk = chunkOf(vm, vpn);
+  if (chunk != 0) {
+    if (bitGet(chunk + BACKED, i)) {
+      if (write) {
+        bitSet(chunk + DIRTY, i);
+        bitSet(chunk + WRITABLE, i);
+      }
+      return Status.Ok;
+    }
+    if (bitGet(chunk + SWAPPED, i)) return swapIn(vm, vpn, write, cursor, chunk);
+    if (!write && bitGet(chunk + ZERO, i)) return Status.Ok;
+  }
+  return write ? anonymousPage(vm, vpn, cursor) : zeroPage(vm, vpn);
+}
+
+function zeroPage(vm: usize, vpn: u64): Status {
+  const chunk = chunkMake(vm, vpn);
+  if (chunk == 0) return Status.OutOfMemory;
+  bitSet(chunk + ZERO, <u32>vpn & 511);
+  hint(nodeOf(vm, vpn), chunkIndex(vpn), HINT_ZERO);
+  count(vm, Counter.FaultsMinor);
+  event(EventKind.Fault, vm, 0, vpn, 0x7a, 0); // z
+  return Status.Ok;
+}
+
+function anonymousPage(vm: usize, vpn: u64, cursor: u32): Status {
+  // The frame first: reclaim may run, and nothing of this page may be half done then.
+  const frame = frameGetZeroed(vm);
+  if (frame == 0) return Status.OutOfMemory;
+  const chunk = chunkMake(vm, vpn);
+  if (chunk == 0) {
+    poolPut(HOST_FRAMES, frame);
+    return Status.OutOfMemory;
+  }
+  anonPrepare(vm, cursor);
+  const i = <u32>vpn & 511;
+  if (bitGet(chunk + ZERO, i)) {
+    // The zero page may be mapped in the SLAT (linux: wp_page_copy's notifier).
+    notify(vm, vpn, vpn + 1);
+    bitClear(chunk + ZERO, i);
+  }
+  store<u32>(pageSlot(chunk, i), frame);
+  bitSet(chunk + BACKED, i);
+  bitSet(chunk + DIRTY, i);
+  bitSet(chunk + WRITABLE, i);
+  addBacked(vm, nodeOf(vm, vpn), chunkIndex(vpn), 1);
+  count(vm, Counter.FaultsMinor);
+  event(EventKind.Fault, vm, 0, vpn, 0x61, 0); // a
+  return Status.Ok;
+}
+
+/** A page read back in is clean until written; either way its slot is given up at once (rule 3.3). */
+function swapIn(vm: usize, vpn: u64, write: bool, cursor: u32, chunk: usize): Status {
+  const frame = frameGet(vm);
+  if (frame == 0) return Status.OutOfMemory;
+  poolTakeFresh(HOST_FRAMES, frame);
+  const i = <u32>vpn & 511;
+  const slot = load<u32>(pageSlot(chunk, i));
+  frameCopy(frame, slot);
+  poolPut(HOST_SWAP, slot);
+  store<u32>(pageSlot(chunk, i), frame);
+  bitClear(chunk + SWAPPED, i);
+  bitSet(chunk + BACKED, i);
+  if (write) bitSet(chunk + DIRTY, i);
+  if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) != 0) bitSet(chunk + WRITABLE, i);
+  addSwapped(vm, -1);
+  addBacked(vm, nodeOf(vm, vpn), chunkIndex(vpn), 1);
+  count(vm, Counter.FaultsMajor);
+  count(vm, Counter.SwapIns);
+  event(EventKind.SwapIn, vm, 0, vpn, slot, 0);
+  event(EventKind.Fault, vm, 1, vpn, 0x61, 0);
+  return Status.Ok;
+}
+
+/** anon_vma_prepare: with its first anonymous page a VMA takes over a neighbour's anon_vma, or a new one (7.3). */
+function anonPrepare(vm: usize, cursor: u32): void {
+  const v = vmaAt(vm, cursor);
+  if (load<u32>(v, VMA_ANON) != 0) return;
+  let anon: u32 = 0;
+  const next = vmaNext(vm, cursor);
+  if (next != NONE) anon = reusable(v, vmaAt(vm, next), v, vmaAt(vm, next));
+  if (anon == 0) {
+    const prev = vmaPrev(vm, cursor);
+    if (prev != NONE) anon = reusable(vmaAt(vm, prev), v, v, vmaAt(vm, prev));
+  }
+  if (anon == 0) {
+    anon = load<u32>(HOST_NEXT_ANON_VMA);
+    store<u32>(HOST_NEXT_ANON_VMA, anon + 1);
+  }
+  store<u32>(v, anon, VMA_ANON);
+}
+
+/** anon_vma of `other` if low and high touch and their flags differ at most in r/w/x and the name. */
+function reusable(low: usize, high: usize, v: usize, other: usize): u32 {
+  if (load<u64>(low, VMA_END) != load<u64>(high, VMA_START)) return 0;
+  const ignored: u32 = VM_READ | VM_WRITE | VMA_NAMED | VMA_NAME_TEXT;
+  if (((load<u32>(v, VMA_FLAGS) ^ load<u32>(other, VMA_FLAGS)) & ~ignored) != 0) return 0;
+  return load<u32>(other, VMA_ANON);
+}
+
+/** Frame behind a backed page, 0 when the page is not backed. */
+// @ts-ignore: decorator
+@inline
+export function frameOf(vm: usize, vpn: u64): u32 {
+  const node = nodeOf(vm, vpn);
+  const chunk = node == 0 ? <usize>0 : chunkAt(node, chunkIndex(vpn));
+  const i = <u32>vpn & 511;
+  return chunk != 0 && bitGet(chunk + BACKED, i) ? load<u32>(pageSlot(chunk, i)) : 0;
+}

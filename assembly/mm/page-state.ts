@@ -1,0 +1,159 @@
+// State of the VMM's pages: what its page table says, as bit planes in chunks of 2 MiB (512 pages).
+//
+// Directory (one u32 a GiB) → node (one page a GiB) → chunk (one page a 2 MiB). An absent node or chunk is
+// uniform: nothing mapped, nothing behind it. So an untouched guest costs four bytes a GiB.
+//
+// ╒═ node ════════════════════════════════════════════════════════════════════════════╕
+// │ 0 chunk address u32 × 512 │ 2048 backed pages u16 × 512 │ 3072 hints u8 × 512       │
+// │ 3584 chunks u32 │ 3588 backed u32                                                 │
+// ╞═ chunk ═══════════════════════════════════════════════════════════════════════════╡
+// │ 0 page u32 × 512: the frame of a backed page, the slot of a swapped one           │
+// │ 2048 planes of 64 bytes: Backed, Zero, Swapped, Dirty, Lazy, Writable             │
+// ╘═══════════════════════════════════════════════════════════════════════════════════╛
+// A page is one of: none · Zero (zero page mapped) · Swapped · Backed (anonymous, mapped).
+// Of backed pages: Dirty = pte or folio dirty; Lazy = freed by MADV_FREE, not yet seen by reclaim again
+// (lazy and clean `l`, lazy and dirty `d`); Writable = the host pte allows writing.
+import { VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VPN_BASE } from '../base/layout';
+import { arenaPut } from '../frames/arena';
+import { metadataGet } from './room';
+
+export const BACKED: usize = 2048;
+export const ZERO: usize = 2112;
+export const SWAPPED: usize = 2176;
+export const DIRTY: usize = 2240;
+export const LAZY: usize = 2304;
+export const WRITABLE: usize = 2368;
+export const PLANES_END: usize = 2432;
+
+export const NODE_BACKED: usize = 2048;
+export const NODE_HINTS: usize = 3072;
+export const NODE_CHUNKS: usize = 3584;
+export const NODE_TOTAL: usize = 3588;
+
+/** Hints: such pages may be in the chunk. Set with the first one, recomputed when a range call visits the chunk. */
+export const HINT_ZERO: u32 = 1;
+export const HINT_SWAPPED: u32 = 2;
+export const HINT_LAZY: u32 = 4;
+
+/** The node of the GiB that contains vpn, 0 when absent. vpn must be in [VPN_BASE, VPN_LIMIT). */
+// @ts-ignore: decorator
+@inline
+export function nodeOf(vm: usize, vpn: u64): usize {
+  const g = (vpn - VPN_BASE) >> 18;
+  if (g >= load<u32>(vm, VM_DIR_LEN)) return 0;
+  return load<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>g << 2));
+}
+
+// @ts-ignore: decorator
+@inline
+export function chunkIndex(vpn: u64): u32 {
+  return <u32>(vpn >> 9) & 511;
+}
+
+// @ts-ignore: decorator
+@inline
+export function chunkAt(node: usize, index: u32): usize {
+  return load<u32>(node + (<usize>index << 2));
+}
+
+/** The chunk that contains vpn, 0 when absent. */
+// @ts-ignore: decorator
+@inline
+export function chunkOf(vm: usize, vpn: u64): usize {
+  const node = nodeOf(vm, vpn);
+  return node == 0 ? <usize>0 : chunkAt(node, chunkIndex(vpn));
+}
+
+/** The chunk that contains vpn, made when absent; 0 when there is no metadata page. */
+export function chunkMake(vm: usize, vpn: u64): usize {
+  const at = <usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2);
+  let node: usize = load<u32>(at);
+  if (node == 0) {
+    node = metadataGet();
+    if (node == 0) return 0;
+    store<u32>(at, <u32>node);
+  }
+  const index = chunkIndex(vpn);
+  let chunk = chunkAt(node, index);
+  if (chunk == 0) {
+    chunk = metadataGet();
+    if (chunk == 0) return 0;
+    store<u32>(node + (<usize>index << 2), <u32>chunk);
+    store<u32>(node, load<u32>(node, NODE_CHUNKS) + 1, NODE_CHUNKS);
+  }
+  return chunk;
+}
+
+/** Add `by` (may be negative) to the counts of backed pages of chunk `index` of `node` and of the VM. */
+// @ts-ignore: decorator
+@inline
+export function addBacked(vm: usize, node: usize, index: u32, by: i32): void {
+  const p = node + (<usize>index << 1);
+  store<u16>(p, <u16>(<i32>load<u16>(p, NODE_BACKED) + by), NODE_BACKED);
+  store<u32>(node, load<u32>(node, NODE_TOTAL) + by, NODE_TOTAL);
+  store<u64>(vm, load<u64>(vm, VM_RSS) + <i64>by, VM_RSS);
+}
+
+// @ts-ignore: decorator
+@inline
+export function addSwapped(vm: usize, by: i64): void {
+  store<u64>(vm, load<u64>(vm, VM_SWAP) + by, VM_SWAP);
+}
+
+// @ts-ignore: decorator
+@inline
+export function hint(node: usize, index: u32, bit: u32): void {
+  const p = node + index;
+  store<u8>(p, load<u8>(p, NODE_HINTS) | <u8>bit, NODE_HINTS);
+}
+
+// @ts-ignore: decorator
+@inline
+export function pageSlot(chunk: usize, i: u32): usize {
+  return chunk + (<usize>i << 2);
+}
+
+function planeEmpty(plane: usize): bool {
+  return !v128.any_true(
+    v128.or(
+      v128.or(v128.load(plane, 0), v128.load(plane, 16)),
+      v128.or(v128.load(plane, 32), v128.load(plane, 48)),
+    ),
+  );
+}
+
+/** After a range call: set the hints right, and give chunk and node back when nothing is left in them. */
+export function chunkSettle(vm: usize, vpn: u64, node: usize, index: u32, chunk: usize): void {
+  let hints: u32 = 0;
+  if (!planeEmpty(chunk + ZERO)) hints |= HINT_ZERO;
+  if (!planeEmpty(chunk + SWAPPED)) hints |= HINT_SWAPPED;
+  if (!planeEmpty(chunk + LAZY)) hints |= HINT_LAZY;
+  store<u8>(node + index, <u8>hints, NODE_HINTS);
+  if (hints == 0 && load<u16>(node + (<usize>index << 1), NODE_BACKED) == 0) chunkDrop(vm, vpn, node, index, chunk);
+}
+
+/** Give back a chunk in which nothing is mapped, and its node with the last chunk. */
+export function chunkDrop(vm: usize, vpn: u64, node: usize, index: u32, chunk: usize): void {
+  store<u32>(node + (<usize>index << 2), 0);
+  store<u8>(node + index, 0, NODE_HINTS);
+  arenaPut(chunk);
+  const chunks = load<u32>(node, NODE_CHUNKS) - 1;
+  store<u32>(node, chunks, NODE_CHUNKS);
+  if (chunks != 0) return;
+  store<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2), 0);
+  arenaPut(node);
+}
+
+/** First vpn behind `vpn` at which a chunk may be present, at most `end`; skips absent nodes whole. */
+export function nextChunk(vm: usize, vpn: u64, end: u64): u64 {
+  while (vpn < end) {
+    const node = nodeOf(vm, vpn);
+    if (node == 0) {
+      vpn = ((vpn >> 18) + 1) << 18;
+      continue;
+    }
+    if (chunkAt(node, chunkIndex(vpn)) != 0) return vpn;
+    vpn = ((vpn >> 9) + 1) << 9;
+  }
+  return end;
+}

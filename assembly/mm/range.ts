@@ -1,0 +1,160 @@
+// What DONTNEED, FREE, PAGEOUT and MPROTECT do to the pages of a range, chunk by chunk and word by word.
+// Cost follows the chunks that are there. The caller has decided on VMAs; this room knows only pages.
+import { HOST_FRAMES, HOST_LAZY, HOST_SWAP } from '../base/layout';
+import { wordMask } from '../base/bits';
+import { min } from '../base/math';
+import { poolPut, poolPutChunk } from '../frames/pool';
+import { notify } from '../memslot/notify';
+import {
+  addBacked, addSwapped, BACKED, chunkAt, chunkDrop, chunkIndex, chunkSettle, DIRTY, HINT_LAZY, HINT_SWAPPED, LAZY,
+  nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, SWAPPED, WRITABLE, ZERO,
+} from './page-state';
+import { pageOut } from './reclaim';
+
+/** Forget all pages and swap entries of [vpn, end). */
+export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
+  notify(vm, vpn, end);
+  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+    const node = nodeOf(vm, vpn);
+    const index = chunkIndex(vpn);
+    const chunk = chunkAt(node, index);
+    const stop = min(((vpn >> 9) + 1) << 9, end);
+    const hints = load<u8>(node + index, NODE_HINTS);
+    if (stop - vpn == 512) {
+      const backed: i32 = load<u16>(node + (<usize>index << 1), NODE_BACKED);
+      if (backed == 512) {
+        poolPutChunk(HOST_FRAMES, chunk);
+        if ((hints & HINT_LAZY) != 0) uncountLazy(chunk, 0, 512);
+      } else {
+        dropWords(vm, chunk, 0, 512, hints);
+      }
+      if (backed != 0) addBacked(vm, node, index, -backed);
+      chunkDrop(vm, vpn, node, index, chunk);
+    } else {
+      const from = <u32>vpn & 511;
+      const n = dropWords(vm, chunk, from, from + <u32>(stop - vpn), hints);
+      if (n != 0) addBacked(vm, node, index, -n);
+      chunkSettle(vm, vpn, node, index, chunk);
+    }
+    vpn = stop;
+  }
+}
+
+/** Free the frames and slots of pages [from, to) of a chunk and clear all their bits. Returns backed pages freed. */
+function dropWords(vm: usize, chunk: usize, from: u32, to: u32, hints: u32): i32 {
+  let freed: u32 = 0;
+  if ((hints & HINT_LAZY) != 0) uncountLazy(chunk, from, to);
+  for (let i = from; i < to; ) {
+    const word = i >> 6;
+    const next = min((word + 1) << 6, to) as u32;
+    const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
+    const p = chunk + (<usize>word << 3);
+    for (let bits = load<u64>(p, BACKED) & mask; bits != 0; bits &= bits - 1) {
+      poolPut(HOST_FRAMES, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
+      freed++;
+    }
+    if ((hints & HINT_SWAPPED) != 0) dropSlots(vm, chunk, p, word, mask);
+    store<u64>(p, load<u64>(p, BACKED) & ~mask, BACKED);
+    store<u64>(p, load<u64>(p, ZERO) & ~mask, ZERO);
+    store<u64>(p, load<u64>(p, DIRTY) & ~mask, DIRTY);
+    store<u64>(p, load<u64>(p, LAZY) & ~mask, LAZY);
+    store<u64>(p, load<u64>(p, WRITABLE) & ~mask, WRITABLE);
+    i = next;
+  }
+  return freed;
+}
+
+function dropSlots(vm: usize, chunk: usize, p: usize, word: u32, mask: u64): void {
+  const all = load<u64>(p, SWAPPED) & mask;
+  for (let bits = all; bits != 0; bits &= bits - 1) {
+    poolPut(HOST_SWAP, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
+  }
+  store<u64>(p, load<u64>(p, SWAPPED) & ~mask, SWAPPED);
+  addSwapped(vm, -<i64>popcnt(all));
+}
+
+/** Take the lazily freed pages of [from, to) out of the host-wide count. */
+function uncountLazy(chunk: usize, from: u32, to: u32): void {
+  let n: u64 = 0;
+  for (let i = from; i < to; ) {
+    const next = min(((i >> 6) + 1) << 6, to) as u32;
+    n += popcnt(load<u64>(chunk + (<usize>(i >> 6) << 3), LAZY) & wordMask(i & 63, ((next - 1) & 63) + 1));
+    i = next;
+  }
+  store<u32>(HOST_LAZY, load<u32>(HOST_LAZY) - <u32>n);
+}
+
+/** MADV_FREE: backed pages become clean and lazy, swapped ones are gone (rule 4.2). */
+export function pagesFree(vm: usize, vpn: u64, end: u64): void {
+  notify(vm, vpn, end);
+  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+    const node = nodeOf(vm, vpn);
+    const index = chunkIndex(vpn);
+    const chunk = chunkAt(node, index);
+    const stop = min(((vpn >> 9) + 1) << 9, end);
+    const to = (<u32>vpn & 511) + <u32>(stop - vpn);
+    for (let i = <u32>vpn & 511; i < to; ) {
+      const word = i >> 6;
+      const next = min((word + 1) << 6, to) as u32;
+      const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
+      const p = chunk + (<usize>word << 3);
+      const backed = load<u64>(p, BACKED) & mask;
+      const lazy = load<u64>(p, LAZY);
+      store<u32>(HOST_LAZY, load<u32>(HOST_LAZY) + <u32>popcnt(backed & ~lazy));
+      store<u64>(p, lazy | backed, LAZY);
+      store<u64>(p, load<u64>(p, DIRTY) & ~backed, DIRTY);
+      dropSlots(vm, chunk, p, word, mask);
+      i = next;
+    }
+    chunkSettle(vm, vpn, node, index, chunk);
+    vpn = stop;
+  }
+}
+
+/** MADV_PAGEOUT: reclaim each backed page (rule 4.4). */
+export function pagesOut(vm: usize, vpn: u64, end: u64): void {
+  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+    const node = nodeOf(vm, vpn);
+    const index = chunkIndex(vpn);
+    const chunk = chunkAt(node, index);
+    const base = (vpn >> 9) << 9;
+    const stop = min(base + 512, end);
+    const to = <u32>(stop - base);
+    for (let i = <u32>vpn & 511; i < to; ) {
+      const word = i >> 6;
+      const next = min((word + 1) << 6, to) as u32;
+      const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
+      for (let bits = load<u64>(chunk + (<usize>word << 3), BACKED) & mask; bits != 0; bits &= bits - 1) {
+        pageOut(vm, base + (word << 6) + <u64>ctz(bits));
+      }
+      i = next;
+    }
+    chunkSettle(vm, vpn, node, index, chunk);
+    vpn = stop;
+  }
+}
+
+/** mprotect: the ptes of [vpn, end) get the new permission. Anonymous pages are exclusive, so writable at once. */
+export function pagesProtect(vm: usize, vpn: u64, end: u64, writable: bool): void {
+  notify(vm, vpn, end);
+  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+    const chunk = chunkAt(nodeOf(vm, vpn), chunkIndex(vpn));
+    const stop = min(((vpn >> 9) + 1) << 9, end);
+    if (stop - vpn == 512) {
+      for (let o: usize = 0; o < 64; o += 16) {
+        v128.store(chunk + o, writable ? v128.load(chunk + o, BACKED) : i64x2.splat(0), WRITABLE);
+      }
+    } else {
+      const to = (<u32>vpn & 511) + <u32>(stop - vpn);
+      for (let i = <u32>vpn & 511; i < to; ) {
+        const next = min(((i >> 6) + 1) << 6, to) as u32;
+        const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
+        const p = chunk + (<usize>(i >> 6) << 3);
+        const on = writable ? load<u64>(p, BACKED) & mask : 0;
+        store<u64>(p, (load<u64>(p, WRITABLE) & ~mask) | on, WRITABLE);
+        i = next;
+      }
+    }
+    vpn = stop;
+  }
+}

@@ -1,0 +1,261 @@
+// The VMM's system calls on its mappings, with Linux's errno, order of checks and partial effects.
+// Addresses and lengths are unsigned 64-bit bytes straight from the caller.
+// Reference: linux 6.18 mm/madvise.c, mm/mprotect.c, mm/mlock.c, mm/vma.c; rules 1, 2, 6, 7 of the recordings.
+import { Errno } from '../abi/errno';
+import { Madv, Prot, Status } from '../abi/status';
+import {
+  VM_ACCOUNT, VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_NORESERVE, VM_READ, VM_WRITE, VMA_NAME_TEXT, VMA_NAMED,
+} from '../abi/vm-flags';
+import { VM_LOCKED_VM, VM_MEMLOCK, VM_NAMES } from '../base/layout';
+import { max, min } from '../base/math';
+import { faultIn } from './fault';
+import { mapsFull, vmaCut, vmaModify } from './modify';
+import { pagesDrop, pagesFree, pagesOut, pagesProtect } from './range';
+import {
+  NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaDelete, vmaFind, vmaInsert, vmaNext,
+} from './vma';
+
+const PAGE_MASK: u64 = ~(<u64>4095);
+
+// @ts-ignore: decorator
+@inline
+function pageAlign(n: u64): u64 {
+  return (n + 4095) & PAGE_MASK;
+}
+
+/** mmap of private anonymous memory at a free place. ENOMEM without metadata. */
+export function mapAnonymous(vm: usize, vpn: u64, pages: u64, flags: u32): Errno {
+  return vmaInsert(vm, vpn, vpn + pages, flags, 0, 0) ? Errno.OK : Errno.ENOMEM;
+}
+
+export function madvise(vm: usize, start: u64, length: u64, advice: i32): Errno {
+  if ((start & 4095) != 0) return Errno.EINVAL;
+  const len = pageAlign(length);
+  if (length != 0 && len == 0) return Errno.EINVAL;
+  const endByte = start + len;
+  if (endByte < start) return Errno.EINVAL;
+  if (len == 0) return Errno.OK;
+  return walkVmas(vm, start >> 12, endByte >> 12, advice, 0, 0);
+}
+
+/** prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME). `kind`: 0 removes the name, else VMA_NAMED (| VMA_NAME_TEXT). */
+export function setAnonName(vm: usize, start: u64, length: u64, kind: u32, name: u64): Errno {
+  if (!load<u32>(vm, VM_NAMES)) return Errno.EINVAL;
+  if ((start & 4095) != 0) return Errno.EINVAL;
+  const len = pageAlign(length);
+  if (length != 0 && len == 0) return Errno.EINVAL;
+  const endByte = start + len;
+  if (endByte < start) return Errno.EINVAL;
+  if (len == 0) return Errno.OK;
+  return walkVmas(vm, start >> 12, endByte >> 12, ADVICE_NAME, kind, name);
+}
+
+/** Stands for PR_SET_VMA_ANON_NAME in walkVmas; no madvise number. */
+const ADVICE_NAME: i32 = -1;
+
+/** madvise_walk_vmas: VMA by VMA in address order; an error ends it at once, holes only make the end ENOMEM. */
+function walkVmas(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u64): Errno {
+  let unmapped: Errno = Errno.OK;
+  while (vpn < end) {
+    const cursor = vmaFind(vm, vpn);
+    if (cursor == NONE) return Errno.ENOMEM;
+    const v = vmaAt(vm, cursor);
+    const start = load<u64>(v, VMA_START);
+    if (vpn < start) {
+      unmapped = Errno.ENOMEM;
+      vpn = start;
+      if (vpn >= end) break;
+    }
+    const stop = min(load<u64>(v, VMA_END), end);
+    const error = advise(vm, v, vpn, stop, advice, kind, name);
+    if (error != Errno.OK) return error;
+    vpn = stop;
+  }
+  return unmapped;
+}
+
+/** One call on the piece [vpn, end) of VMA v. */
+function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u64): Errno {
+  const flags = load<u32>(v, VMA_FLAGS);
+  switch (advice) {
+    case Madv.Remove:
+      // Locked → EINVAL, no file → EINVAL: private anonymous memory never takes it.
+      return Errno.EINVAL;
+    case Madv.Dontneed:
+      if ((flags & VM_LOCKED) != 0) return Errno.EINVAL;
+      pagesDrop(vm, vpn, end);
+      return Errno.OK;
+    case Madv.Free:
+      if ((flags & VM_LOCKED) != 0) return Errno.EINVAL;
+      pagesFree(vm, vpn, end);
+      return Errno.OK;
+    case Madv.Pageout:
+      if ((flags & VM_LOCKED) != 0) return Errno.EINVAL;
+      pagesOut(vm, vpn, end);
+      return Errno.OK;
+    case Madv.Dontdump:
+      return updateVma(vm, v, vpn, end, flags | VM_DONTDUMP, load<u64>(v, VMA_NAME));
+    case Madv.Mergeable:
+      return updateVma(vm, v, vpn, end, flags | <u32>VM_MERGEABLE, load<u64>(v, VMA_NAME));
+    case Madv.Unmergeable:
+      return updateVma(vm, v, vpn, end, flags & ~(<u32>VM_MERGEABLE), load<u64>(v, VMA_NAME));
+    case ADVICE_NAME:
+      return updateVma(vm, v, vpn, end, (flags & ~(<u32>(VMA_NAMED | VMA_NAME_TEXT))) | kind, name);
+    default:
+      return Errno.EINVAL;
+  }
+}
+
+/** madvise_update_vma: out of mappings is EAGAIN here. */
+function updateVma(vm: usize, v: usize, vpn: u64, end: u64, flags: u32, name: u64): Errno {
+  if (flags == load<u32>(v, VMA_FLAGS) && name == load<u64>(v, VMA_NAME)) return Errno.OK;
+  return vmaModify(vm, vpn, end, flags, name) == Errno.OK ? Errno.OK : Errno.EAGAIN;
+}
+
+export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
+  if ((start & 4095) != 0) return Errno.EINVAL;
+  if (length == 0) return Errno.OK;
+  const endByte = start + pageAlign(length);
+  if (endByte <= start) return Errno.ENOMEM;
+  const end = endByte >> 12;
+  let vpn = start >> 12;
+  while (vpn < end) {
+    const cursor = vmaFind(vm, vpn);
+    if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Errno.ENOMEM;
+    const stop = min(load<u64>(vmaAt(vm, cursor), VMA_END), end);
+    const error = protectPiece(vm, vmaAt(vm, cursor), vpn, stop, prot);
+    if (error != Errno.OK) return error;
+    vpn = stop;
+  }
+  return Errno.OK;
+}
+
+/** mprotect_fixup */
+function protectPiece(vm: usize, v: usize, vpn: u64, end: u64, prot: i32): Errno {
+  const old = load<u32>(v, VMA_FLAGS);
+  let flags = (old & ~(<u32>(VM_READ | VM_WRITE))) | (prot & (Prot.Read | Prot.Write));
+  if (flags == old) return Errno.OK;
+  if ((flags & VM_WRITE) != 0) {
+    if ((old & (VM_ACCOUNT | VM_WRITE | VM_NORESERVE)) == 0) flags |= VM_ACCOUNT;
+  } else if ((old & VM_ACCOUNT) != 0 && load<u32>(v, VMA_ANON) == 0) {
+    flags &= ~VM_ACCOUNT;
+  }
+  const error = vmaModify(vm, vpn, end, flags, load<u64>(v, VMA_NAME));
+  if (error != Errno.OK) return error;
+  pagesProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
+  // Locked memory that becomes writable is populated as a write (6.4); what cannot be had is left out.
+  if ((old & (VM_WRITE | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE) != 0) populate(vm, vpn, end);
+  return Errno.OK;
+}
+
+/** mlock2(addr, len, 0): mark all VMAs, then populate. */
+export function mlock(vm: usize, start: u64, length: u64): Errno {
+  const limit = load<u64>(vm, VM_MEMLOCK);
+  if (limit == 0) return Errno.EPERM;
+  const len = pageAlign(length + (start & 4095));
+  const first = start & PAGE_MASK;
+  if (limit != u64.MAX_VALUE) {
+    let pages = (len >> 12) + load<u64>(vm, VM_LOCKED_VM);
+    if (pages > limit >> 12) pages -= lockedPages(vm, first >> 12, (first + len) >> 12);
+    if (pages > limit >> 12) return Errno.ENOMEM;
+  }
+  const error = applyLock(vm, first, len, true);
+  if (error != Errno.OK) return error;
+  const end = (first + len) >> 12;
+  let vpn = first >> 12;
+  while (vpn < end) {
+    const cursor = vmaFind(vm, vpn);
+    const v = vmaAt(vm, cursor);
+    // PROT_NONE: GUP says EFAULT, mlock ENOMEM; what lies before it was populated.
+    if ((load<u32>(v, VMA_FLAGS) & (VM_READ | VM_WRITE)) == 0) return Errno.ENOMEM;
+    const stop = min(load<u64>(v, VMA_END), end);
+    if (!populate(vm, vpn, stop)) return Errno.EAGAIN;
+    vpn = stop;
+  }
+  return Errno.OK;
+}
+
+export function munlock(vm: usize, start: u64, length: u64): Errno {
+  return applyLock(vm, start & PAGE_MASK, pageAlign(length + (start & 4095)), false);
+}
+
+/** count_mm_mlocked_page_nr: pages of the range that are locked already. */
+function lockedPages(vm: usize, vpn: u64, end: u64): u64 {
+  let n: u64 = 0;
+  for (let c = vmaFind(vm, vpn); c != NONE; c = vmaNext(vm, c)) {
+    const v = vmaAt(vm, c);
+    const from = max(load<u64>(v, VMA_START), vpn);
+    if (from >= end) break;
+    if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) n += min(load<u64>(v, VMA_END), end) - from;
+  }
+  return n;
+}
+
+/** apply_vma_lock_flags */
+function applyLock(vm: usize, start: u64, len: u64, lock: bool): Errno {
+  const endByte = start + len;
+  if (endByte < start) return Errno.EINVAL;
+  const end = endByte >> 12;
+  let vpn = start >> 12;
+  while (vpn < end) {
+    const cursor = vmaFind(vm, vpn);
+    if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Errno.ENOMEM;
+    const v = vmaAt(vm, cursor);
+    const stop = min(load<u64>(v, VMA_END), end);
+    const old = load<u32>(v, VMA_FLAGS);
+    const flags = lock ? old | VM_LOCKED : old & ~(<u32>VM_LOCKED);
+    if (flags != old) {
+      if (vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME)) != Errno.OK) return Errno.ENOMEM;
+      const pages = stop - vpn;
+      store<u64>(vm, load<u64>(vm, VM_LOCKED_VM) + (lock ? pages : 0 - pages), VM_LOCKED_VM);
+    }
+    vpn = stop;
+  }
+  return Errno.OK;
+}
+
+/** populate_vma_page_range on [vpn, end) of one VMA: writable as a write, else as a read. False: out of memory. */
+function populate(vm: usize, vpn: u64, end: u64): bool {
+  const cursor = vmaFind(vm, vpn);
+  const write = (load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) != 0;
+  // Faults change neither the list nor the place of VMAs, so the cursor holds.
+  for (; vpn < end; vpn++) if (faultIn(vm, vpn, write, cursor) != Status.Ok) return false;
+  return true;
+}
+
+export function munmap(vm: usize, start: u64, length: u64): Errno {
+  if ((start & 4095) != 0 || start > TASK_SIZE || length > TASK_SIZE - start) return Errno.EINVAL;
+  const len = pageAlign(length);
+  if (len == 0) return Errno.EINVAL;
+  const vpn = start >> 12;
+  const end = (start + len) >> 12;
+  let cursor = vmaFind(vm, vpn);
+  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) >= end) return Errno.OK;
+  let v = vmaAt(vm, cursor);
+  if (load<u64>(v, VMA_START) < vpn) {
+    // A hole in the middle makes two of one; cuts at an end always work (7.8).
+    if (end < load<u64>(v, VMA_END) && mapsFull(vm)) return Errno.ENOMEM;
+    if (vmaCut(vm, vpn) != Errno.OK) return Errno.ENOMEM;
+  }
+  cursor = vmaFind(vm, end - 1);
+  if (cursor != NONE) {
+    v = vmaAt(vm, cursor);
+    if (load<u64>(v, VMA_START) < end && load<u64>(v, VMA_END) > end && vmaCut(vm, end) != Errno.OK) return Errno.ENOMEM;
+  }
+  for (;;) {
+    cursor = vmaFind(vm, vpn);
+    if (cursor == NONE) break;
+    v = vmaAt(vm, cursor);
+    const from = load<u64>(v, VMA_START);
+    if (from >= end) break;
+    const to = load<u64>(v, VMA_END);
+    if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) {
+      store<u64>(vm, load<u64>(vm, VM_LOCKED_VM) - (to - from), VM_LOCKED_VM);
+    }
+    pagesDrop(vm, from, to);
+    vmaDelete(vm, cursor);
+  }
+  return Errno.OK;
+}
+
+const TASK_SIZE: u64 = (1 << 47) - 4096;

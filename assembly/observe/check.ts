@@ -1,0 +1,236 @@
+// The invariants, counted anew from scratch. Slow by intent: cost follows the pool, for tests and fuzzing.
+// Each frame, metadata page and swap slot is owned exactly once or free; counts equal recounts; every SLAT
+// entry is backed by a present page with at least its permissions.
+import {
+  HOST_ARENA, HOST_FRAMES, HOST_LAZY, HOST_SWAP, HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_DEV_CONN_DIR,
+  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_BLOCKS,
+  VM_VMA_COUNT, VM_VMA_INDEX, VPN_BASE, ZERO_PAGE,
+} from '../base/layout';
+import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
+import { bitGet, bitSet } from '../base/bits';
+import { poolBase, poolBumped, poolStacked, poolStackedPage } from '../frames/pool';
+import { slotOf, slotVpn } from '../memslot/table';
+import {
+  BACKED, chunkAt, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, NODE_TOTAL,
+  pageSlot, SWAPPED, WRITABLE, ZERO,
+} from '../mm/page-state';
+import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaOf } from '../mm/vma';
+import { EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
+
+/** What is wrong; the host language has a sentence for each. */
+export enum Broken {
+  Nothing = 0,
+  OwnedTwice = 1,
+  Leaked = 2,
+  OutsidePool = 3,
+  CountDiffers = 4,
+  StateContradicts = 5,
+  VmaOrder = 6,
+  SlatStale = 7,
+  SlatPermission = 8,
+  PageWithoutVma = 9,
+  PoolTooLarge = 10,
+}
+
+/** First broken invariant, 0 for none. Where: SCRATCH + SCRATCH_SIZE - 8 (u64). */
+export function check(): Broken {
+  const frames = bitmapOf(HOST_FRAMES, SCRATCH);
+  const arena = bitmapOf(HOST_ARENA, frames);
+  const swap = bitmapOf(HOST_SWAP, arena);
+  if (swap > SCRATCH + SCRATCH_SIZE - 64) return Broken.PoolTooLarge;
+  memory.fill(SCRATCH, 0, swap - SCRATCH);
+  let lazy: u64 = 0;
+  for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
+    const vm = VM_BASE + <usize>i * VM_SIZE;
+    let e = checkVmas(vm, frames);
+    if (e != Broken.Nothing) return e;
+    e = checkPages(vm, SCRATCH, frames, arena);
+    if (e != Broken.Nothing) return e;
+    lazy += load<u64>(SCRATCH + SCRATCH_SIZE - 16);
+    e = checkSlat(vm, frames);
+    if (e != Broken.Nothing) return e;
+    e = checkDevice(vm, frames);
+    if (e != Broken.Nothing) return e;
+  }
+  if (lazy != load<u32>(HOST_LAZY)) return at(lazy, Broken.CountDiffers);
+  let e = checkPool(HOST_FRAMES, SCRATCH);
+  if (e == Broken.Nothing) e = checkPool(HOST_ARENA, frames);
+  if (e == Broken.Nothing) e = checkPool(HOST_SWAP, arena);
+  return e;
+}
+
+function at(where: u64, e: Broken): Broken {
+  store<u64>(SCRATCH + SCRATCH_SIZE - 8, where);
+  return e;
+}
+
+/** End of the ownership bitmap for a pool that starts at `from`. */
+function bitmapOf(pool: usize, from: usize): usize {
+  return from + (((<usize>poolBumped(pool) + 63) >> 6) << 3);
+}
+
+function own(pool: usize, bitmap: usize, page: u32): Broken {
+  const i = page - poolBase(pool);
+  if (i >= poolBumped(pool)) return at(page, Broken.OutsidePool);
+  if (bitGet(bitmap, i)) return at(page, Broken.OwnedTwice);
+  bitSet(bitmap, i);
+  return Broken.Nothing;
+}
+
+/** Free pages are owned by the stack; then every page handed out must be owned. */
+function checkPool(pool: usize, bitmap: usize): Broken {
+  for (let i: u32 = 0, n = poolStacked(pool); i < n; i++) {
+    const e = own(pool, bitmap, poolStackedPage(pool, i));
+    if (e != Broken.Nothing) return e;
+  }
+  for (let i: u32 = 0, n = poolBumped(pool); i < n; i++) if (!bitGet(bitmap, i)) return at(poolBase(pool) + i, Broken.Leaked);
+  return Broken.Nothing;
+}
+
+function checkVmas(vm: usize, arena: usize): Broken {
+  let e = ownRun(arena, load<u32>(vm, VM_VMA_INDEX), 4);
+  if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_SLOTS), 1);
+  if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_DIR), (load<u32>(vm, VM_DIR_LEN) + 1023) >> 10);
+  for (let b: u32 = 0; b < load<u32>(vm, VM_VMA_BLOCKS) && e == Broken.Nothing; b++) {
+    e = ownRun(arena, load<u32>(<usize>load<u32>(vm, VM_VMA_INDEX) + (<usize>b << 2)), 1);
+  }
+  if (e != Broken.Nothing) return e;
+  let n: u32 = 0;
+  let before: u64 = 0;
+  let locked: u64 = 0;
+  for (let c = vmaFind(vm, 0); c != NONE; c = vmaNext(vm, c)) {
+    const v = vmaAt(vm, c);
+    const start = load<u64>(v, VMA_START);
+    if (start < before || load<u64>(v, VMA_END) <= start) return at(start, Broken.VmaOrder);
+    before = load<u64>(v, VMA_END);
+    if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) locked += before - start;
+    n++;
+  }
+  if (n != load<u32>(vm, VM_VMA_COUNT)) return at(n, Broken.CountDiffers);
+  return locked == load<u64>(vm, VM_LOCKED_VM) ? Broken.Nothing : at(locked, Broken.CountDiffers);
+}
+
+function ownRun(arena: usize, address: usize, pages: u32): Broken {
+  for (let i: u32 = 0; i < pages; i++) {
+    const e = own(HOST_ARENA, arena, <u32>(address >> 12) + i);
+    if (e != Broken.Nothing) return e;
+  }
+  return Broken.Nothing;
+}
+
+function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken {
+  let rss: u64 = 0;
+  let swapped: u64 = 0;
+  let lazy: u64 = 0;
+  for (let g: u32 = 0; g < load<u32>(vm, VM_DIR_LEN); g++) {
+    const node: usize = load<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>g << 2));
+    if (node == 0) continue;
+    let e = ownRun(arena, node, 1);
+    if (e != Broken.Nothing) return e;
+    let chunks: u32 = 0;
+    let total: u32 = 0;
+    for (let index: u32 = 0; index < 512; index++) {
+      const chunk = chunkAt(node, index);
+      const counted = load<u16>(node + (<usize>index << 1), NODE_BACKED);
+      if (chunk == 0) {
+        if (counted != 0) return at(index, Broken.CountDiffers);
+        continue;
+      }
+      chunks++;
+      e = ownRun(arena, chunk, 1);
+      if (e != Broken.Nothing) return e;
+      let backed: u32 = 0;
+      let hints: u32 = 0;
+      for (let i: u32 = 0; i < 512; i++) {
+        const vpn = VPN_BASE + ((<u64>g) << 18) + (index << 9) + i;
+        const b = bitGet(chunk + BACKED, i);
+        const s = bitGet(chunk + SWAPPED, i);
+        const z = bitGet(chunk + ZERO, i);
+        const l = bitGet(chunk + LAZY, i);
+        if (<i32>b + <i32>s + <i32>z > 1) return at(vpn, Broken.StateContradicts);
+        if (!b && (l || bitGet(chunk + DIRTY, i) || bitGet(chunk + WRITABLE, i))) return at(vpn, Broken.StateContradicts);
+        if (!b && !s && !z) continue;
+        const v = vmaOf(vm, vpn);
+        if (v == 0) return at(vpn, Broken.PageWithoutVma);
+        if (b && bitGet(chunk + WRITABLE, i) != ((load<u32>(v, VMA_FLAGS) & VM_WRITE) != 0)) return at(vpn, Broken.StateContradicts);
+        if (b) {
+          e = own(HOST_FRAMES, frames, load<u32>(pageSlot(chunk, i)));
+          backed++;
+        } else if (s) {
+          e = own(HOST_SWAP, swap, load<u32>(pageSlot(chunk, i)));
+          swapped++;
+          hints |= HINT_SWAPPED;
+        } else hints |= HINT_ZERO;
+        if (l) {
+          lazy++;
+          hints |= HINT_LAZY;
+        }
+        if (e != Broken.Nothing) return e;
+      }
+      if (backed != counted) return at(index, Broken.CountDiffers);
+      if ((hints & ~(<u32>load<u8>(node + index, NODE_HINTS))) != 0) return at(index, Broken.CountDiffers);
+      total += backed;
+    }
+    if (chunks != load<u32>(node, NODE_CHUNKS) || total != load<u32>(node, NODE_TOTAL)) return at(g, Broken.CountDiffers);
+    rss += total;
+  }
+  store<u64>(SCRATCH + SCRATCH_SIZE - 16, lazy);
+  if (rss != load<u64>(vm, VM_RSS)) return at(rss, Broken.CountDiffers);
+  return swapped == load<u64>(vm, VM_SWAP) ? Broken.Nothing : at(swapped, Broken.CountDiffers);
+}
+
+const MAPPED: usize = SCRATCH + SCRATCH_SIZE - 24;
+
+function checkSlat(vm: usize, arena: usize): Broken {
+  store<u64>(MAPPED, 0);
+  const e = checkTable(vm, arena, load<u32>(vm, VM_ROOT), 27, 0);
+  if (e != Broken.Nothing) return e;
+  const mapped = load<u64>(MAPPED);
+  return mapped == load<u64>(vm, VM_MAPPED) ? Broken.Nothing : at(mapped, Broken.CountDiffers);
+}
+
+function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64): Broken {
+  let e = ownRun(arena, table, 1);
+  if (e != Broken.Nothing) return e;
+  let n: u32 = 0;
+  for (let i: u64 = 0; i < 512; i++) {
+    const entry = load<u64>(table + (<usize>i << 3));
+    if ((entry & EPT_RWX) == 0) continue;
+    n++;
+    const here = gfn + (i << shift);
+    e = shift == 0 ? checkLeaf(vm, here, entry) : checkTable(vm, arena, entryTable(entry), shift - 9, here);
+    if (e != Broken.Nothing) return e;
+  }
+  if (shift == 0) store<u64>(MAPPED, load<u64>(MAPPED) + n);
+  return n == load<u16>(tableCount(table)) ? Broken.Nothing : at(gfn, Broken.CountDiffers);
+}
+
+function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
+  const slot = slotOf(vm, gfn);
+  if (slot == 0) return at(gfn, Broken.SlatStale);
+  const vpn = slotVpn(slot, gfn);
+  const v = vmaOf(vm, vpn);
+  if (v == 0) return at(gfn, Broken.SlatStale);
+  const flags = load<u32>(v, VMA_FLAGS);
+  const node: usize = load<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2));
+  const chunk = node == 0 ? <usize>0 : chunkAt(node, <u32>(vpn >> 9) & 511);
+  if (chunk == 0) return at(gfn, Broken.SlatStale);
+  const i = <u32>vpn & 511;
+  if (bitGet(chunk + BACKED, i)) {
+    if (entryPage(entry) != load<u32>(pageSlot(chunk, i))) return at(gfn, Broken.SlatStale);
+  } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != <u32>(ZERO_PAGE >> 12)) return at(gfn, Broken.SlatStale);
+  if ((entry & EPT_W) != 0 && (!bitGet(chunk + WRITABLE, i) || !bitGet(chunk + DIRTY, i))) return at(gfn, Broken.SlatPermission);
+  return (flags & (VM_READ | VM_WRITE)) != 0 ? Broken.Nothing : at(gfn, Broken.SlatPermission);
+}
+
+function checkDevice(vm: usize, arena: usize): Broken {
+  const dir: usize = load<u32>(vm, VM_DEV_CONN_DIR);
+  if (dir == 0) return load<u32>(vm, VM_DEV_CONNS) == 0 ? Broken.Nothing : at(0, Broken.CountDiffers);
+  let e = ownRun(arena, dir, 1);
+  for (let i: usize = 0; i < 4096 && e == Broken.Nothing; i += 4) {
+    const page: usize = load<u32>(dir + i);
+    if (page == 0) break;
+    e = ownRun(arena, page, 1);
+  }
+  return e;
+}

@@ -1,0 +1,74 @@
+// One number over a VM's state: VMAs, page states and contents, SLAT entries by permission, device
+// registers. Frame numbers are left out, so it does not depend on which frame a page happened to get.
+import {
+  VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_PAYLOAD, VM_DEV_STATE, VM_DIR_LEN, VPN_BASE, VM_SLOT_COUNT, VM_SLOTS,
+} from '../base/layout';
+import { connectionGpa } from '../device/pvmemcontrol/connection';
+import { bitGet } from '../base/bits';
+import { frameHash } from '../frames/bytes';
+import { SLOT_BASE, SLOT_END, SLOT_SIZE } from '../memslot/table';
+import {
+  BACKED, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
+} from '../mm/page-state';
+import { NONE, VMA_SIZE, vmaAt, vmaFind, vmaNext } from '../mm/vma';
+import { EPT_RWX, leafTable } from '../slat/entry';
+
+const PRIME: u64 = 0x100000001b3;
+
+// @ts-ignore: decorator
+@inline
+function mix(h: u64, n: u64): u64 {
+  h = (h ^ n) * PRIME;
+  return h ^ (h >> 29);
+}
+
+export function vmDigest(vm: usize): u64 {
+  let h: u64 = 0xcbf29ce484222325;
+  for (let c = vmaFind(vm, 0); c != NONE; c = vmaNext(vm, c)) {
+    const v = vmaAt(vm, c);
+    for (let i: usize = 0; i < VMA_SIZE; i += 8) h = mix(h, load<u64>(v + i));
+  }
+  const end = VPN_BASE + ((<u64>load<u32>(vm, VM_DIR_LEN)) << 18);
+  for (let vpn = nextChunk(vm, VPN_BASE, end); vpn < end; vpn = nextChunk(vm, vpn + 512, end)) {
+    h = chunkDigest(vm, vpn, h);
+  }
+  h = slatDigest(vm, h);
+  h = mix(h, load<u32>(vm, VM_DEV_STATE));
+  h = mix(h, load<u32>(vm, VM_DEV_COMMAND));
+  h = mix(h, load<u64>(vm, VM_DEV_PAYLOAD));
+  for (let i: u32 = 0, n = load<u32>(vm, VM_DEV_CONNS); i < n; i++) h = mix(h, connectionGpa(vm, i));
+  return h;
+}
+
+function chunkDigest(vm: usize, vpn: u64, h: u64): u64 {
+  const chunk = chunkAt(nodeOf(vm, vpn), chunkIndex(vpn));
+  let any: u64 = 0;
+  for (let p: usize = BACKED; p < PLANES_END; p += 8) any |= load<u64>(chunk + p);
+  // An empty chunk that reclaim left behind is the same state as none.
+  if (any == 0) return h;
+  h = mix(h, vpn >> 9);
+  for (let p: usize = BACKED; p < PLANES_END; p += 8) h = mix(h, load<u64>(chunk + p));
+  for (let i: u32 = 0; i < 512; i++) {
+    if (bitGet(chunk + BACKED, i) || bitGet(chunk + SWAPPED, i)) h = mix(h, frameHash(load<u32>(pageSlot(chunk, i)), i));
+  }
+  return h;
+}
+
+function slatDigest(vm: usize, h: u64): u64 {
+  let p: usize = load<u32>(vm, VM_SLOTS);
+  for (let last = p + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; p < last; p += SLOT_SIZE) {
+    const end = load<u64>(p, SLOT_END);
+    for (let gfn = load<u64>(p, SLOT_BASE); gfn < end; ) {
+      const next = ((gfn >> 9) + 1) << 9;
+      const table = leafTable(vm, gfn);
+      if (table != 0) {
+        for (let i = gfn & 511; i < 512; i++) {
+          const e = load<u64>(table + (<usize>i << 3));
+          if ((e & EPT_RWX) != 0) h = mix(h, (((gfn >> 9) << 9) + i) * 8 + (e & EPT_RWX));
+        }
+      }
+      gfn = next;
+    }
+  }
+  return h;
+}

@@ -1,0 +1,41 @@
+// RAM itself, whatever its protection: what a debugger of the machine sees and writes (ptrace's access to
+// a VMM, FOLL_FORCE). No guest and no device comes this way.
+import { Status } from '../abi/status';
+import { bitGet } from '../base/bits';
+import { ZERO_PAGE } from '../base/layout';
+import { frameAddress } from '../frames/bytes';
+import { slotOf, slotVpn } from '../memslot/table';
+import { faultIn } from '../mm/fault';
+import { chunkOf, pageSlot, SWAPPED } from '../mm/page-state';
+import { NONE, VMA_START, vmaAt, vmaFind } from '../mm/vma';
+import { frameOf } from '../mm/fault';
+
+/**
+ * Address of the byte at gpa for reading, without changing any state: a swapped page is read in its slot,
+ * an absent one in the zero page. 0 outside RAM and where nothing is mapped.
+ */
+export function ramPeek(vm: usize, gpa: u64): usize {
+  const slot = slotOf(vm, gpa >> 12);
+  if (slot == 0) return 0;
+  const vpn = slotVpn(slot, gpa >> 12);
+  const cursor = vmaFind(vm, vpn);
+  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return 0;
+  const offset = <usize>(gpa & 4095);
+  const frame = frameOf(vm, vpn);
+  if (frame != 0) return frameAddress(frame) + offset;
+  const chunk = chunkOf(vm, vpn);
+  const i = <u32>vpn & 511;
+  if (chunk != 0 && bitGet(chunk + SWAPPED, i)) return frameAddress(load<u32>(pageSlot(chunk, i))) + offset;
+  return ZERO_PAGE + offset;
+}
+
+/** Address of the byte at gpa for writing: the page is faulted in as by a write. 0 as above, or without a frame. */
+export function ramPoke(vm: usize, gpa: u64): usize {
+  const slot = slotOf(vm, gpa >> 12);
+  if (slot == 0) return 0;
+  const vpn = slotVpn(slot, gpa >> 12);
+  const cursor = vmaFind(vm, vpn);
+  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return 0;
+  if (faultIn(vm, vpn, true, cursor) != Status.Ok) return 0;
+  return frameAddress(frameOf(vm, vpn)) + <usize>(gpa & 4095);
+}

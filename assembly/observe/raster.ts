@@ -1,0 +1,138 @@
+// A picture of guest-physical memory: one byte a cell of 2^shift bytes, row by row into the scratch area.
+// From 2 MiB a cell up it reads only the summaries of page-state nodes or table counts; so 1 TiB in 2 MiB
+// cells costs what its touched GiBs cost.
+//
+// Cell, all lenses: bit 0 = RAM (in a slot). Then by lens:
+//   backing     1 zero page · 2 backed · 3 lazily freed · 4 swapped; bits 7…6 how full: 0 < ¼ … 3 ≥ ¾
+//   slat        1 mapped read-only · 2 mapped writable (cells of one page), 1 = some entry present (larger cells)
+//   protection  1 readable · 2 writable · 3 locked · 4 dontdump · 5 mergeable, of any VMA in the cell
+import { VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_READ, VM_WRITE } from '../abi/vm-flags';
+import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
+import { max, min } from '../base/math';
+import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
+import { NODE_BACKED, NODE_HINTS, nodeOf } from '../mm/page-state';
+import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext } from '../mm/vma';
+import { EPT_RWX, EPT_W, leafTable, tableCount } from '../slat/entry';
+import { stateLetter } from './stats';
+
+export enum Lens {
+  Backing = 0,
+  Slat = 1,
+  Protection = 2,
+}
+
+/** Cells from gfn on, each 2^(shift-12) frames; shift ≥ 12. Returns cells drawn: min(cells, scratch size). */
+export function raster(vm: usize, lens: i32, gfn: u64, shift: u32, cells: u32): u32 {
+  const n = cells < <u32>SCRATCH_SIZE ? cells : <u32>SCRATCH_SIZE;
+  memory.fill(SCRATCH, 0, n);
+  const span: u64 = (<u64>1) << (shift - 12);
+  const end = gfn + span * n;
+  let p: usize = load<u32>(vm, VM_SLOTS);
+  for (let last = p + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; p < last; p += SLOT_SIZE) {
+    const from = max(gfn, load<u64>(p, SLOT_BASE));
+    const to = min(end, load<u64>(p, SLOT_END));
+    if (from >= to) continue;
+    const first = <usize>((from - gfn) >> (shift - 12));
+    memory.fill(SCRATCH + first, 1, <usize>((to - 1 - gfn) >> (shift - 12)) + 1 - first);
+    const delta = load<u64>(p, SLOT_VPN) - load<u64>(p, SLOT_BASE);
+    if (lens == Lens.Backing) backing(vm, gfn, from, to, delta, shift - 12);
+    else if (lens == Lens.Slat) slat(vm, gfn, from, to, shift - 12);
+    else protection(vm, gfn, from, to, delta, shift - 12);
+  }
+  return n;
+}
+
+// @ts-ignore: decorator
+@inline
+function mark(cell: usize, bits: u32): void {
+  store<u8>(SCRATCH + cell, load<u8>(SCRATCH + cell) | <u8>bits);
+}
+
+function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: u64): void {
+  const span: u64 = (<u64>1) << shift;
+  // The cell being drawn, its pages that are backed, and the hint bits seen: a cell may span many chunks.
+  let cell: usize = usize.MAX_VALUE;
+  let backed: u64 = 0;
+  let gfn = from;
+  while (gfn < to) {
+    const vpn = gfn + delta;
+    const node = nodeOf(vm, vpn);
+    if (node == 0) {
+      gfn = min(to, (((vpn >> 18) + 1) << 18) - delta);
+      continue;
+    }
+    const here = <usize>((gfn - origin) >> shift);
+    if (here != cell) {
+      cell = here;
+      backed = 0;
+    }
+    const index = <usize>(vpn >> 9) & 511;
+    const stop = min(to, (((vpn >> 9) + 1) << 9) - delta);
+    if (load<u32>(node + (index << 2)) == 0) {
+      gfn = stop;
+      continue;
+    }
+    if (span >= 512) {
+      const n = load<u16>(node + (index << 1), NODE_BACKED);
+      const hints: u32 = load<u8>(node + index, NODE_HINTS);
+      backed += n;
+      let bits: u32 = n != 0 ? 4 : 0;
+      bits |= ((hints & 1) << 1) | ((hints & 2) << 3) | ((hints & 4) << 1);
+      bits |= <u32>min((backed << 2) >> shift, 3) << 6;
+      mark(cell, bits);
+      gfn = stop;
+    } else {
+      // Within one chunk: page by page.
+      for (; gfn < stop; gfn++) {
+        const c = <usize>((gfn - origin) >> shift);
+        if (c != cell) {
+          cell = c;
+          backed = 0;
+        }
+        const letter = stateLetter(vm, gfn + delta);
+        if (letter == 0x7a) mark(c, 2);
+        else if (letter == 0x73) mark(c, 16);
+        else if (letter != 0x2e) {
+          backed++;
+          mark(c, (letter == 0x6c ? 12 : 4) | (<u32>min((backed << 2) >> shift, 3) << 6));
+        }
+      }
+    }
+  }
+}
+
+function slat(vm: usize, origin: u64, from: u64, to: u64, shift: u64): void {
+  for (let gfn = from; gfn < to; ) {
+    const stop = min(to, ((gfn >> 9) + 1) << 9);
+    const table = leafTable(vm, gfn);
+    if (table != 0 && load<u16>(tableCount(table)) != 0) {
+      if (shift >= 9) mark(<usize>((gfn - origin) >> shift), 2);
+      else {
+        for (let g = gfn; g < stop; g++) {
+          const e = load<u64>(table + (<usize>(g & 511) << 3));
+          if ((e & EPT_RWX) != 0) mark(<usize>((g - origin) >> shift), (e & EPT_W) != 0 ? 4 : 2);
+        }
+      }
+    }
+    gfn = stop;
+  }
+}
+
+function protection(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: u64): void {
+  for (let c = vmaFind(vm, from + delta); c != NONE; c = vmaNext(vm, c)) {
+    const v = vmaAt(vm, c);
+    const a = max(load<u64>(v, VMA_START), from + delta) - delta;
+    const b = min(load<u64>(v, VMA_END), to + delta) - delta;
+    if (a >= b) break;
+    const flags = load<u32>(v, VMA_FLAGS);
+    let bits: u32 = 0;
+    if ((flags & VM_READ) != 0) bits |= 2;
+    if ((flags & VM_WRITE) != 0) bits |= 4;
+    if ((flags & VM_LOCKED) != 0) bits |= 8;
+    if ((flags & VM_DONTDUMP) != 0) bits |= 16;
+    if ((flags & <u32>VM_MERGEABLE) != 0) bits |= 32;
+    for (let cell = <usize>((a - origin) >> shift), last = <usize>((b - 1 - origin) >> shift); cell <= last; cell++) {
+      mark(cell, bits);
+    }
+  }
+}

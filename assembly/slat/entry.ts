@@ -1,0 +1,76 @@
+// SLAT entries in EPT format and the walk down to the leaf table.
+// Reference: Intel SDM vol. 3, EPT paging structures; linux arch/x86/kvm/mmu/spte.h (software bits).
+//
+// ╒═ table entry ═════════════════════════════════════════════════════════════════════╕
+// │ 63…52 ign. │ 51…12 next table │ 11 MMU present (KVM) │ 10…3 zero │ 2 X │ 1 W │ 0 R │
+// ╞═ leaf entry, 4 KiB ═══════════════════════════════════════════════════════════════╡
+// │ 63 #VE │ 58 MMU-writable, 57 host-writable (KVM) │ 51…12 pfn │ 11 MMU present (KVM) │
+// │ 9 D │ 8 A │ 6 IPAT │ 5…3 MT │ 2 X │ 1 W │ 0 R │
+// ╘═══════════════════════════════════════════════════════════════════════════════════╛
+// An entry is absent when bits 2…0 are zero. hpa = address in linear memory, so every table lies below 4 GiB.
+import { HOST_ARENA, HOST_TABLE_COUNTS, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
+import { poolBase } from '../frames/pool';
+
+export const EPT_R: u64 = 1;
+export const EPT_W: u64 = 2;
+export const EPT_X: u64 = 4;
+export const EPT_RWX: u64 = 7;
+/** Memory type write-back and ignore-PAT, as KVM maps RAM without assigned devices. */
+export const EPT_LEAF: u64 = (6 << 3) | (1 << 6) | (1 << 11) | EPT_R | EPT_X;
+export const EPT_LEAF_W: u64 = EPT_LEAF | EPT_W | (1 << 57) | (1 << 58);
+export const EPT_TABLE: u64 = EPT_RWX | (1 << 11);
+/** EPTP: write-back tables, walk length 4. */
+export const EPTP_BITS: u64 = 6 | (3 << 3);
+
+// @ts-ignore: decorator
+@inline
+export function entryTable(entry: u64): usize {
+  return <usize>(<u32>entry & 0xfffff000);
+}
+
+// @ts-ignore: decorator
+@inline
+export function entryPage(entry: u64): u32 {
+  return <u32>entry >> 12;
+}
+
+/** Address of the count of present entries of a table. */
+// @ts-ignore: decorator
+@inline
+export function tableCount(table: usize): usize {
+  return load<u32>(HOST_TABLE_COUNTS) + ((<u32>(table >> 12) - poolBase(HOST_ARENA)) << 1);
+}
+
+/**
+ * The leaf table that covers gfn, 0 when a level above it is absent.
+ * gfn splits into level 4 (35…27), level 3 (26…18), level 2 (17…9), level 1 (8…0); gfn < 2^36.
+ */
+// @ts-ignore: decorator
+@inline
+export function leafTable(vm: usize, gfn: u64): usize {
+  if (load<u64>(vm, VM_PSC_TAG) == gfn >> 9) return load<u32>(vm, VM_PSC_TABLE);
+  return walkTables(vm, gfn);
+}
+
+function walkTables(vm: usize, gfn: u64): usize {
+  let e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
+  if ((e & EPT_RWX) == 0) return 0;
+  e = load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3));
+  if ((e & EPT_RWX) == 0) return 0;
+  e = load<u64>(entryTable(e) + (<usize>((gfn >> 9) & 511) << 3));
+  if ((e & EPT_RWX) == 0) return 0;
+  store<u64>(vm, gfn >> 9, VM_PSC_TAG);
+  store<u32>(vm, <u32>entryTable(e), VM_PSC_TABLE);
+  return entryTable(e);
+}
+
+/** The leaf entry of gfn, 0 when absent. The caller has checked gfn < 2^36. */
+// @ts-ignore: decorator
+@inline
+export function leafEntry(vm: usize, gfn: u64): u64 {
+  const table = leafTable(vm, gfn);
+  return table == 0 ? 0 : load<u64>(table + (<usize>(gfn & 511) << 3));
+}
+
+/** Guest-physical width of a 4-level walk: 48 bits. */
+export const GFN_LIMIT: u64 = 1 << 36;

@@ -1,0 +1,157 @@
+// One load, store or fetch of a vCPU: SLAT walk → hit, or violation → resolve → retry, or an exit.
+// An access over a page boundary is split there. Recorded rules R1.3, R9.4–R9.8.
+import { Counter, EventKind } from '../abi/events';
+import {
+  Access, RUN_CPU, RUN_EXIT, RUN_EXIT_SIZE, RUN_EXITS, RUN_FAULT_GPA, RUN_FAULT_WRITE, RUN_STATUS, RUN_VALUE, RUN_VM,
+  Status,
+} from '../abi/status';
+import { HOST_CPU, HOST_PIN_VM, HOST_PIN_VPN, VM_ID } from '../base/layout';
+import { mmioRead, mmioWrite } from '../bus/mmio';
+import { resolve } from '../fault/resolve';
+import { slotOf, slotVpn } from '../memslot/table';
+import { EPT_R, EPT_W, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
+import { count, event, scope, unscope } from '../trace/events';
+
+// @ts-ignore: decorator
+@inline
+function permission(access: i32): u64 {
+  return access == Access.Write ? EPT_W : access == Access.Fetch ? EPT_X : EPT_R;
+}
+
+/** Leaf entry that allows `access` at gpa, 0 with the status in the run record. */
+export function translate(run: usize, vm: usize, gpa: u64, access: i32): u64 {
+  const gfn = gpa >> 12;
+  if (gfn < GFN_LIMIT) {
+    const entry = leafEntry(vm, gfn);
+    if ((entry & permission(access)) != 0) return entry;
+  }
+  return violation(run, vm, gpa, access);
+}
+
+function violation(run: usize, vm: usize, gpa: u64, access: i32): u64 {
+  store<u32>(HOST_CPU, load<u32>(run, RUN_CPU));
+  const status = resolve(vm, gpa >> 12, access);
+  store<u32>(run, status, RUN_STATUS);
+  if (status == Status.Ok) return leafEntry(vm, gpa >> 12);
+  return 0;
+}
+
+/** KVM_RUN returns without having done the access. */
+export function exitFailed(run: usize, vm: usize, gpa: u64, access: i32): Status {
+  const status = load<u32>(run, RUN_STATUS);
+  store<u64>(run, gpa, RUN_FAULT_GPA);
+  store<u32>(run, access == Access.Write ? 1 : 0, RUN_FAULT_WRITE);
+  count(vm, status == Status.OutOfMemory ? Counter.ExitsOom : Counter.ExitsEfault);
+  event(EventKind.Exit, vm, status, gpa, access, 0);
+  return status;
+}
+
+/** An MMIO exit of len bytes at gpa, whose data lie at `data` (filled for a read), then the bus. */
+function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: usize): void {
+  store<u32>(HOST_CPU, load<u32>(run, RUN_CPU));
+  count(vm, Counter.ExitsMmio);
+  event(EventKind.Exit, vm, Status.Mmio, gpa, len, write ? 1 : 0);
+  const cause = scope();
+  let claimed: bool;
+  if (write) claimed = mmioWrite(vm, gpa, len, data);
+  else {
+    // What nobody answers reads as ones, like an absent PCI device.
+    memory.fill(data, 0xff, len);
+    claimed = mmioRead(vm, gpa, len, data);
+  }
+  unscope(cause);
+  if (claimed) return;
+  const n = load<u32>(run, RUN_EXITS);
+  const p = run + RUN_EXIT + <usize>n * RUN_EXIT_SIZE;
+  store<u64>(p, gpa, 0);
+  store<u64>(p, 0, 8);
+  memory.copy(p + 8, data, len);
+  store<u32>(p, len, 16);
+  store<u32>(p, write ? 1 : 0, 20);
+  store<u32>(run, n + 1, RUN_EXITS);
+}
+
+// @ts-ignore: decorator
+@inline
+function oneByOne(p: usize, size: u32): u64 {
+  return size == 8 ? load<u64>(p) : size == 4 ? <u64>load<u32>(p) : size == 2 ? <u64>load<u16>(p) : <u64>load<u8>(p);
+}
+
+/** Load (or fetch) `size` bytes (1, 2, 4, 8) at gpa into RUN_VALUE. */
+export function vcpuLoad(run: usize, gpa: u64, size: u32, access: i32): Status {
+  store<u32>(run, 0, RUN_EXITS);
+  if ((<u32>gpa & 4095) + size <= 4096) {
+    const vm: usize = load<u32>(run, RUN_VM);
+    const entry = translate(run, vm, gpa, access);
+    if (entry != 0) {
+      store<u64>(run, oneByOne(entryTable(entry) + (<u32>gpa & 4095), size), RUN_VALUE);
+      return Status.Ok;
+    }
+  }
+  store<u64>(run, 0, RUN_VALUE);
+  return slow(run, gpa, size, access);
+}
+
+/** Store the low `size` bytes of `value` at gpa. */
+export function vcpuStore(run: usize, gpa: u64, size: u32, value: u64): Status {
+  store<u32>(run, 0, RUN_EXITS);
+  if ((<u32>gpa & 4095) + size <= 4096) {
+    const vm: usize = load<u32>(run, RUN_VM);
+    const entry = translate(run, vm, gpa, Access.Write);
+    if (entry != 0) {
+      const p = entryTable(entry) + (<u32>gpa & 4095);
+      if (size == 8) store<u64>(p, value);
+      else if (size == 4) store<u32>(p, <u32>value);
+      else if (size == 2) store<u16>(p, <u16>value);
+      else store<u8>(p, <u8>value);
+      return Status.Ok;
+    }
+  }
+  store<u64>(run, value, RUN_VALUE);
+  return slow(run, gpa, size, Access.Write);
+}
+
+/** RUN_VALUE from or to gpa: over a page boundary, or not in RAM. */
+function slow(run: usize, gpa: u64, size: u32, access: i32): Status {
+  const vm: usize = load<u32>(run, RUN_VM);
+  const value = run + RUN_VALUE;
+  const room: u32 = 4096 - (<u32>gpa & 4095);
+  const n = size < room ? size : room;
+  if (n == size) {
+    const entry = translate(run, vm, gpa, access);
+    if (entry != 0) return transfer(entry, gpa, value, n, access);
+    if (load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
+    exitMmio(run, vm, gpa, n, access == Access.Write, value);
+    return Status.Ok;
+  }
+  // Both pages before any byte moves (R1.3). The lower page decides (R9.8): broken RAM there ends it, and
+  // behind MMIO even broken RAM comes out as MMIO, because the access is being emulated by then.
+  const next = gpa + n;
+  let low = translate(run, vm, gpa, access);
+  if (low == 0 && load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
+  if (low != 0) {
+    const slot = slotOf(vm, gpa >> 12);
+    store<u64>(HOST_PIN_VPN, slotVpn(slot, gpa >> 12));
+    store<u32>(HOST_PIN_VM, load<u32>(vm, VM_ID) + 1);
+  }
+  const high = translate(run, vm, next, access);
+  const highStatus = load<u32>(run, RUN_STATUS);
+  store<u32>(HOST_PIN_VM, 0);
+  if (low != 0) {
+    if (high == 0 && highStatus != Status.Mmio) return exitFailed(run, vm, next, access);
+    // Making room for the second page may have dropped the first one's entry; its page was pinned.
+    low = translate(run, vm, gpa, access);
+    if (low == 0) return exitFailed(run, vm, gpa, access);
+    transfer(low, gpa, value, n, access);
+  } else exitMmio(run, vm, gpa, n, access == Access.Write, value);
+  if (high != 0) transfer(high, next, value + n, size - n, access);
+  else exitMmio(run, vm, next, size - n, access == Access.Write, value + n);
+  return Status.Ok;
+}
+
+function transfer(entry: u64, gpa: u64, value: usize, len: u32, access: i32): Status {
+  const p = entryTable(entry) + (<u32>gpa & 4095);
+  if (access == Access.Write) memory.copy(p, value, len);
+  else memory.copy(value, p, len);
+  return Status.Ok;
+}

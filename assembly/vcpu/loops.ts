@@ -1,0 +1,157 @@
+// Guest code in a loop: small programs that would run without leaving the guest, so they run without
+// leaving the engine. Each stops at the first access that fails and says where in the run record.
+import { Access, RUN_BUFFER, RUN_EXITS, RUN_STATUS, RUN_VALUE, RUN_VM, Status } from '../abi/status';
+import { TransportReg } from '../abi/pvmemcontrol';
+import { bytesDiffer } from '../frames/bytes';
+import { min } from '../base/math';
+import { entryTable } from '../slat/entry';
+import { exitFailed, translate, vcpuLoad, vcpuStore } from './access';
+
+/** A failed translation inside a loop over RAM; MMIO ends the loop too, nothing was done there. */
+function stopped(run: usize, vm: usize, gpa: u64, access: i32): void {
+  store<u32>(run, 0, RUN_EXITS);
+  exitFailed(run, vm, gpa, access);
+}
+
+/** One byte of each page of [gpa, gpa+len): read, or written with `byte`. Returns pages done. */
+export function vcpuTouch(run: usize, gpa: u64, len: u64, write: bool, byte: u32): u64 {
+  const vm: usize = load<u32>(run, RUN_VM);
+  const access = write ? Access.Write : Access.Read;
+  let pages: u64 = 0;
+  let sum: u64 = 0;
+  store<u32>(run, Status.Ok, RUN_STATUS);
+  for (let done: u64 = 0; done < len; pages++) {
+    const at = gpa + done;
+    const entry = translate(run, vm, at, access);
+    if (entry == 0) {
+      stopped(run, vm, at, access);
+      break;
+    }
+    const p = entryTable(entry) + (<u32>at & 4095);
+    if (write) store<u8>(p, <u8>byte);
+    else sum += load<u8>(p);
+    done += 4096 - (done == 0 ? at & 4095 : 0);
+  }
+  store<u64>(run, sum, RUN_VALUE);
+  return pages;
+}
+
+/** Store `byte` to every byte of [gpa, gpa+len). Returns bytes done. */
+export function vcpuFill(run: usize, gpa: u64, len: u64, byte: u32): u64 {
+  const vm: usize = load<u32>(run, RUN_VM);
+  store<u32>(run, Status.Ok, RUN_STATUS);
+  for (let done: u64 = 0; done < len; ) {
+    const at = gpa + done;
+    const entry = translate(run, vm, at, Access.Write);
+    if (entry == 0) {
+      stopped(run, vm, at, Access.Write);
+      return done;
+    }
+    const n = min(4096 - (at & 4095), len - done);
+    memory.fill(entryTable(entry) + (<u32>at & 4095), <u8>byte, <usize>n);
+    done += n;
+  }
+  return len;
+}
+
+/** Load every byte of [gpa, gpa+len) until one is not `byte`. Returns bytes that are. */
+export function vcpuVerify(run: usize, gpa: u64, len: u64, byte: u32): u64 {
+  const vm: usize = load<u32>(run, RUN_VM);
+  store<u32>(run, Status.Ok, RUN_STATUS);
+  for (let done: u64 = 0; done < len; ) {
+    const at = gpa + done;
+    const entry = translate(run, vm, at, Access.Read);
+    if (entry == 0) {
+      stopped(run, vm, at, Access.Read);
+      return done;
+    }
+    const n = min(4096 - (at & 4095), len - done);
+    const p = entryTable(entry) + (<u32>at & 4095);
+    const differs = bytesDiffer(p, p + <usize>n, byte);
+    if (differs != p + <usize>n) return done + (differs - p);
+    done += n;
+  }
+  return len;
+}
+
+/**
+ * Loads or stores of 8 bytes at `count` addresses, gpa + (i × stride mod span): what a guest program over a
+ * working set does. Returns accesses done; the sum of what was loaded is in RUN_VALUE.
+ */
+export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesses: u32, write: bool): u32 {
+  const vm: usize = load<u32>(run, RUN_VM);
+  const access = write ? Access.Write : Access.Read;
+  let sum: u64 = 0;
+  let offset: u64 = 0;
+  store<u32>(run, Status.Ok, RUN_STATUS);
+  let i: u32 = 0;
+  for (; i < accesses; i++) {
+    const at = gpa + offset;
+    const entry = translate(run, vm, at, access);
+    if (entry == 0) {
+      stopped(run, vm, at, access);
+      break;
+    }
+    const p = entryTable(entry) + (<u32>at & 4088);
+    if (write) store<u64>(p, i);
+    else sum += load<u64>(p);
+    offset += stride;
+    if (offset >= span) offset -= span;
+  }
+  store<u64>(run, sum, RUN_VALUE);
+  return i;
+}
+
+/**
+ * The guest driver's send, in one crossing: the 32 bytes of RUN_BUFFER into the per-CPU buffer at gpa, the
+ * doorbell to the command register of the window at `bar`, the buffer back into RUN_BUFFER.
+ * The same accesses one by one give the same result.
+ */
+export function vcpuRequest(run: usize, gpa: u64, bar: u64, doorbell: u32): Status {
+  const vm: usize = load<u32>(run, RUN_VM);
+  if ((<u32>gpa & 4095) > 4064) return requestSlow(run, gpa, bar, doorbell);
+  let entry = translate(run, vm, gpa, Access.Write);
+  if (entry == 0) return requestSlow(run, gpa, bar, doorbell);
+  let p = entryTable(entry) + (<u32>gpa & 4095);
+  v128.store(p, v128.load(run, RUN_BUFFER), 0);
+  v128.store(p, v128.load(run, RUN_BUFFER + 16), 16);
+  const status = vcpuStore(run, bar + TransportReg.Command, 4, doorbell);
+  if (status != Status.Ok) return status;
+  entry = translate(run, vm, gpa, Access.Read);
+  if (entry == 0) return exitFailed(run, vm, gpa, Access.Read);
+  p = entryTable(entry) + (<u32>gpa & 4095);
+  v128.store(run, v128.load(p, 0), RUN_BUFFER);
+  v128.store(run, v128.load(p, 16), RUN_BUFFER + 16);
+  return Status.Ok;
+}
+
+/** A buffer over a page boundary, or one that is no RAM: in words of 8 bytes. */
+function requestSlow(run: usize, gpa: u64, bar: u64, doorbell: u32): Status {
+  for (let i: usize = 0; i < 32; i += 8) {
+    const status = vcpuStore(run, gpa + i, 8, load<u64>(run + RUN_BUFFER + i));
+    if (status != Status.Ok) return status;
+  }
+  const rung = vcpuStore(run, bar + TransportReg.Command, 4, doorbell);
+  if (rung != Status.Ok) return rung;
+  for (let i: usize = 0; i < 32; i += 8) {
+    const status = vcpuLoad(run, gpa + i, 8, Access.Read);
+    if (status != Status.Ok) return status;
+    store<u64>(run + RUN_BUFFER + i, load<u64>(run, RUN_VALUE));
+  }
+  return Status.Ok;
+}
+
+// The same with addresses as f64, exact below 2^53: a JavaScript number costs less than a BigInt that has
+// to be made first. Guest-physical memory ends at 2^48; what lies above goes through the u64 forms.
+
+export function vcpuLoadAt(run: usize, gpa: f64, size: u32, access: i32): Status {
+  return vcpuLoad(run, <u64>gpa, size, access);
+}
+
+export function vcpuStoreAt(run: usize, gpa: f64, size: u32, low: u32, high: u32): Status {
+  return vcpuStore(run, <u64>gpa, size, <u64>low | ((<u64>high) << 32));
+}
+
+export function vcpuRequestAt(run: usize, gpa: f64, bar: f64, doorbell: u32): Status {
+  return vcpuRequest(run, <u64>gpa, <u64>bar, doorbell);
+}

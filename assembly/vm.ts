@@ -1,0 +1,90 @@
+// Making hosts and VMs: the only place that knows all rooms. Called by the host language with checked numbers.
+import {
+  DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP, HOST_TABLE_COUNTS,
+  HOST_VM_COUNT, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID, VM_MAX, VM_MAX_MAPS,
+  VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_SIZE, VM_SLOTS, VPN_BASE,
+} from './base/layout';
+import { Errno } from './abi/errno';
+import { deviceInit } from './device/pvmemcontrol/state';
+import { arenaGet, arenaGetContiguous } from './frames/arena';
+import { poolInit } from './frames/pool';
+import { slotAppend } from './memslot/table';
+import { mapAnonymous } from './mm/syscalls';
+import { vmaInit } from './mm/vma';
+import { slatInit } from './slat/map';
+import { vcpuInit } from './vcpu/run';
+
+// @ts-ignore: decorator
+@inline
+function pageUp(n: usize): usize {
+  return (n + 4095) & ~(<usize>4095);
+}
+
+/** Bytes of linear memory that a host with these numbers of pages needs. */
+export function hostBytes(frames: u32, arena: u32, swap: u32): f64 {
+  return <f64>firstPage(frames, arena, swap) * 4096 + (<f64>frames + <f64>arena + <f64>swap) * 4096;
+}
+
+function firstPage(frames: u32, arena: u32, swap: u32): u32 {
+  const stacks = ((<usize>frames + arena + swap) << 2) + ((<usize>arena) << 1);
+  return <u32>(pageUp(DYNAMIC + stacks) >> 12);
+}
+
+/** Lay out an empty host. Linear memory is at least hostBytes long and fresh (all zero). */
+export function hostInit(frames: u32, arena: u32, swap: u32, events: bool): void {
+  memory.fill(HOST, 0, HOST_END - HOST);
+  let at = DYNAMIC;
+  const first = firstPage(frames, arena, swap);
+  poolInit(HOST_FRAMES, first + arena, frames, at);
+  at += <usize>frames << 2;
+  poolInit(HOST_ARENA, first, arena, at);
+  at += <usize>arena << 2;
+  poolInit(HOST_SWAP, first + arena + frames, swap, at);
+  at += <usize>swap << 2;
+  store<u32>(HOST_TABLE_COUNTS, <u32>at);
+  store<u32>(HOST_NEXT_ANON_VMA, 1);
+  store<u32>(HOST_EVENTS_ON, events ? 1 : 0);
+}
+
+/**
+ * A VM without RAM. Returns its record, 0 when there are too many VMs or the arena is empty.
+ * `pages`: host-virtual pages its mappings will take up from VPN_BASE on.
+ */
+export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, otherMaps: u32, memlock: u64, abi: u32, bar0: u64): usize {
+  const id = load<u32>(HOST_VM_COUNT);
+  if (id >= VM_MAX || cpus == 0 || cpus > VCPU_MAX) return 0;
+  const vm = VM_BASE + <usize>id * VM_SIZE;
+  memory.fill(vm, 0, VM_RECORD_END);
+  const gibs = <u32>((pages + ((1 << 18) - 1)) >> 18);
+  const dir = arenaGetContiguous((gibs + 1023) >> 10);
+  const slots = arenaGet();
+  if (dir == 0 || slots == 0) return 0;
+  store<u32>(vm, id, VM_ID);
+  store<u32>(vm, <u32>dir, VM_DIR);
+  store<u32>(vm, gibs, VM_DIR_LEN);
+  store<u32>(vm, <u32>slots, VM_SLOTS);
+  store<u32>(vm, cpus, VM_CPUS);
+  store<u32>(vm, names ? 1 : 0, VM_NAMES);
+  store<u32>(vm, maxMaps, VM_MAX_MAPS);
+  store<u32>(vm, otherMaps, VM_OTHER_MAPS);
+  store<u64>(vm, memlock, VM_MEMLOCK);
+  store<u32>(vm, abi, VM_DEV_ABI);
+  store<u64>(vm, bar0, VM_BAR0);
+  if (!vmaInit(vm) || !slatInit(vm)) return 0;
+  deviceInit(vm);
+  for (let cpu: u32 = 0; cpu < cpus; cpu++) vcpuInit(vm, cpu);
+  store<u32>(HOST_VM_COUNT, id + 1);
+  return vm;
+}
+
+/** Map a RAM region: `pages` of anonymous memory at VPN_BASE + offset, and the slot for it at gfn. */
+export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u32): Errno {
+  const vpn = VPN_BASE + offset;
+  if (!slotAppend(vm, gfn, pages, vpn)) return Errno.EINVAL;
+  return mapAnonymous(vm, vpn, pages, flags);
+}
+
+/** The register window moves. */
+export function vmSetBar0(vm: usize, gpa: u64): void {
+  store<u64>(vm, gpa, VM_BAR0);
+}
