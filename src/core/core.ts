@@ -1,0 +1,37 @@
+// The one place that speaks linear memory. Views are stable: memory is made at its full size and never grows.
+import * as layout from './layout.ts';
+import type { CoreExports, Ptr } from './exports.ts';
+
+export class Core {
+  readonly x: CoreExports;
+  readonly memory: WebAssembly.Memory;
+  readonly u8: Uint8Array;
+  readonly u32: Uint32Array;
+  readonly u64: BigUint64Array;
+
+  constructor(exports: CoreExports, memory: WebAssembly.Memory) {
+    this.x = exports;
+    this.memory = memory;
+    this.u8 = new Uint8Array(memory.buffer);
+    this.u32 = new Uint32Array(memory.buffer);
+    this.u64 = new BigUint64Array(memory.buffer);
+  }
+
+  /** Bytes of linear memory for a host; the same rule as hostBytes of assembly/vm.ts, held equal by a test. */
+  static bytes(frames: number, arena: number, swap: number): number {
+    const stacks = (frames + arena + swap) * 4 + arena * 2;
+    const first = Math.ceil((layout.DYNAMIC + stacks) / 4096);
+    return (first + frames + arena + swap) * 4096;
+  }
+
+  readU32(at: Ptr): number {
+    return this.u32[at >>> 2] as number;
+  }
+  readU64(at: Ptr): bigint {
+    return this.u64[at >>> 3] as bigint;
+  }
+  /** A u64 that is known to stay below 2^53. */
+  readNumber(at: Ptr): number {
+    return (this.u32[at >>> 2] as number) + (this.u32[(at >>> 2) + 1] as number) * 0x1_0000_0000;
+  }
+}

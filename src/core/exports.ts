@@ -1,0 +1,69 @@
+// The contract with the core: what assembly/index.ts exports, as it comes over the boundary. u64 arguments
+// are bigint; u32 results are signed (`>>> 0`), u64 results are signed bigints (BigInt.asUintN).
+
+/** Linear-memory address of a VM record or a vCPU run record. */
+export type Ptr = number;
+
+export interface CoreExports {
+  hostBytes(frames: number, arena: number, swap: number): number;
+  hostInit(frames: number, arena: number, swap: number, events: number): void;
+  vmCreate(
+    pages: bigint,
+    cpus: number,
+    names: number,
+    maxMaps: number,
+    otherMaps: number,
+    memlock: bigint,
+    abi: number,
+    bar0: bigint,
+  ): Ptr;
+  vmAddRam(vm: Ptr, gfn: bigint, pages: bigint, offset: bigint, flags: number): number;
+  vmSetBar0(vm: Ptr, gpa: bigint): void;
+
+  runOf(vm: Ptr, cpu: number): Ptr;
+  vcpuLoad(run: Ptr, gpa: bigint, size: number, access: number): number;
+  vcpuStore(run: Ptr, gpa: bigint, size: number, value: bigint): number;
+  /** Addresses as numbers, exact below 2^53. */
+  vcpuLoadAt(run: Ptr, gpa: number, size: number, access: number): number;
+  vcpuStoreAt(run: Ptr, gpa: number, size: number, low: number, high: number): number;
+  vcpuTouch(run: Ptr, gpa: bigint, len: bigint, write: number, byte: number): bigint;
+  vcpuFill(run: Ptr, gpa: bigint, len: bigint, byte: number): bigint;
+  vcpuVerify(run: Ptr, gpa: bigint, len: bigint, byte: number): bigint;
+  vcpuStride(run: Ptr, gpa: bigint, span: bigint, stride: bigint, accesses: number, write: number): number;
+  vcpuRequest(run: Ptr, gpa: bigint, bar: bigint, doorbell: number): number;
+  vcpuRequestAt(run: Ptr, gpa: number, bar: number, doorbell: number): number;
+
+  mmioRead(vm: Ptr, gpa: bigint, len: number, to: Ptr): number;
+  mmioWrite(vm: Ptr, gpa: bigint, len: number, from: Ptr): number;
+  connectionGpa(vm: Ptr, n: number): bigint;
+
+  ramPeek(vm: Ptr, gpa: bigint): Ptr;
+  ramPoke(vm: Ptr, gpa: bigint): Ptr;
+  hostAccess(vm: Ptr, vpn: bigint, write: number): number;
+  frameOf(vm: Ptr, vpn: bigint): number;
+  hostCall(vm: Ptr, func: number, hva: bigint, length: bigint, arg: bigint): number;
+  madvise(vm: Ptr, start: bigint, length: bigint, advice: number): number;
+  mprotect(vm: Ptr, start: bigint, length: bigint, prot: number): number;
+  mlock(vm: Ptr, start: bigint, length: bigint): number;
+  munlock(vm: Ptr, start: bigint, length: bigint): number;
+  munmap(vm: Ptr, start: bigint, length: bigint): number;
+  setAnonName(vm: Ptr, start: bigint, length: bigint, kind: number, name: bigint): number;
+
+  vmaFind(vm: Ptr, vpn: bigint): number;
+  vmaNext(vm: Ptr, cursor: number): number;
+  vmaAt(vm: Ptr, cursor: number): Ptr;
+  slotOf(vm: Ptr, gfn: bigint): Ptr;
+  walkEntry(vm: Ptr, gfn: bigint, level: number): Ptr;
+  pageLetter(vm: Ptr, vpn: bigint): number;
+  rangeStats(vm: Ptr, vpn: bigint, end: bigint): void;
+  raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
+  vmDigest(vm: Ptr): bigint;
+  check(): number;
+  checkpointFrames(): void;
+  checkpointNext(): number;
+
+  poolFree(pool: Ptr): number;
+  poolTotal(pool: Ptr): number;
+  poolBumped(pool: Ptr): number;
+  poolStacked(pool: Ptr): number;
+}

@@ -1,0 +1,46 @@
+// The places in linear memory that TypeScript looks at. Same names and numbers as assembly/base/layout.ts,
+// assembly/mm/vma.ts and assembly/frames/pool.ts, which a test compares one by one.
+
+export const HOST = 0x10000;
+export const SCRATCH = 0x61000;
+export const SCRATCH_SIZE = 0x100000;
+export const EVENTS = 0x161000;
+export const DYNAMIC = 0x401000;
+
+export const HOST_FRAMES = HOST + 0;
+export const HOST_ARENA = HOST + 64;
+export const HOST_SWAP = HOST + 128;
+export const HOST_EVENTS_ON = HOST + 200;
+export const HOST_EVENT_SEQ = HOST + 204;
+export const HOST_TABLE_COUNTS = HOST + 236;
+
+export const VM_ROOT = 8;
+export const VM_VMA_COUNT = 32;
+export const VM_RSS = 80;
+export const VM_SWAP = 88;
+export const VM_MAPPED = 96;
+export const VM_BAR0 = 104;
+export const VM_DEV_STATE = 112;
+export const VM_DEV_PAYLOAD = 120;
+export const VM_DEV_COMMAND = 128;
+export const VM_DEV_CONNS = 132;
+export const VM_COUNTERS = 256;
+
+export const SLOT_BASE = 0;
+export const SLOT_END = 8;
+export const SLOT_VPN = 16;
+export const SLOT_ID = 24;
+
+export const VMA_START = 0;
+export const VMA_END = 8;
+export const VMA_FLAGS = 16;
+export const VMA_ANON = 20;
+export const VMA_NAME = 24;
+export const NONE = 0xffffffff;
+
+// Pool record, assembly/frames/pool.ts.
+export const POOL_BASE = 0;
+export const POOL_BUMP = 8;
+export const POOL_STACK = 12;
+export const POOL_STACKED = 16;
+export const POOL_HIGH = 20;

@@ -1,0 +1,101 @@
+// Checkpoints of a whole host. Metadata is copied as it is; of frames and swap slots only those in use are
+// kept, and a page that is one 64-bit word over and over is kept as that word. The event ring is left out: its
+// records are found by their number, and a replay writes the same ones again.
+import type { Core } from '../core/core.ts';
+import {
+  HOST, HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_TABLE_COUNTS, POOL_BASE, POOL_BUMP, POOL_HIGH, POOL_STACK, POOL_STACKED,
+  SCRATCH,
+} from '../core/layout.ts';
+import { SlatboxError } from '../errors.ts';
+import type { VmState } from '../vm.ts';
+import type { Host } from './host.ts';
+
+interface Pages {
+  readonly numbers: Uint32Array;
+  /** For pages of one word: the word, as two halves. */
+  readonly words: Uint32Array;
+  /** Others: index into `bodies` + 1, else 0. */
+  readonly bodyOf: Uint32Array;
+  readonly bodies: readonly Uint8Array[];
+}
+
+export interface Checkpoint {
+  readonly header: Uint8Array;
+  readonly stacks: readonly { readonly at: number; readonly bytes: Uint8Array }[];
+  readonly metadata: readonly { readonly at: number; readonly bytes: Uint8Array }[];
+  readonly pages: Pages;
+  readonly vms: readonly VmState[];
+  /** Bytes that keeping it costs, roughly. */
+  readonly bytes: number;
+}
+
+const POOLS = [HOST_FRAMES, HOST_ARENA, HOST_SWAP];
+
+export function takeCheckpoint(host: Host): Checkpoint {
+  const { core } = host;
+  const copy = (at: number, length: number) => ({ at, bytes: core.u8.slice(at, at + length) });
+  const header = core.u8.slice(HOST, SCRATCH);
+  const stacks = POOLS.map((pool) => copy(core.readU32(pool + POOL_STACK), core.readU32(pool + POOL_STACKED) * 4));
+  const bumped = core.readU32(HOST_ARENA + POOL_BUMP);
+  const metadata = [
+    copy(core.readU32(HOST_TABLE_COUNTS), bumped * 2),
+    copy(core.readU32(HOST_ARENA + POOL_BASE) * 4096, bumped * 4096),
+  ];
+  const pages = takePages(core);
+  const sizes = [...stacks, ...metadata].reduce((sum, part) => sum + part.bytes.length, header.length);
+  const bytes = sizes + pages.numbers.length * 16 + pages.bodies.length * 4096;
+  return { header, stacks, metadata, pages, vms: host.vms.map((vm) => vm.save()), bytes };
+}
+
+function takePages(core: Core): Pages {
+  const used = core.x.poolTotal(HOST_FRAMES) - core.x.poolFree(HOST_FRAMES);
+  const swapped = core.x.poolTotal(HOST_SWAP) - core.x.poolFree(HOST_SWAP);
+  const numbers = new Uint32Array(used + swapped);
+  const words = new Uint32Array(numbers.length * 2);
+  const bodyOf = new Uint32Array(numbers.length);
+  const bodies: Uint8Array[] = [];
+  let i = 0;
+  core.x.checkpointFrames();
+  for (let n = core.x.checkpointNext(); n !== 0; n = core.x.checkpointNext()) {
+    for (let k = 0, at = SCRATCH >>> 2; k < n; k++, at += 4, i++) {
+      const page = core.u32[at] as number;
+      numbers[i] = page;
+      if (core.u32[at + 1]) {
+        words[i * 2] = core.u32[at + 2] as number;
+        words[i * 2 + 1] = core.u32[at + 3] as number;
+      } else bodyOf[i] = bodies.push(core.u8.slice(page * 4096, page * 4096 + 4096));
+    }
+  }
+  return { numbers, words, bodyOf, bodies };
+}
+
+export function restoreCheckpoint(host: Host, checkpoint: Checkpoint): void {
+  const { core } = host;
+  if (checkpoint.vms.length !== host.vms.length) {
+    throw new SlatboxError('SLB-027', 'the checkpoint has another number of VMs than the host', 'restore it on the host it was taken from');
+  }
+  // What was ever used stays used: a frame behind the old bump pointer may hold bytes that came after.
+  const high = POOLS.map((pool) => core.readU32(pool + POOL_HIGH));
+  core.u8.set(checkpoint.header, HOST);
+  POOLS.forEach((pool, i) => {
+    core.u32[(pool + POOL_HIGH) >>> 2] = high[i] as number;
+  });
+  for (const { at, bytes } of [...checkpoint.stacks, ...checkpoint.metadata]) core.u8.set(bytes, at);
+  const { numbers, words, bodyOf, bodies } = checkpoint.pages;
+  for (let i = 0; i < numbers.length; i++) {
+    const at = (numbers[i] as number) * 4096;
+    const body = bodyOf[i] as number;
+    if (body) core.u8.set(bodies[body - 1] as Uint8Array, at);
+    else fillWords(core.u32, at >>> 2, words[i * 2] as number, words[i * 2 + 1] as number);
+  }
+  host.vms.forEach((vm, i) => {
+    vm.load(checkpoint.vms[i] as VmState);
+  });
+}
+
+function fillWords(u32: Uint32Array, at: number, low: number, high: number): void {
+  u32[at] = low;
+  u32[at + 1] = high;
+  // Doubling copies: TypedArray.fill is slow on shared memory.
+  for (let n = 2; n < 1024; n *= 2) u32.copyWithin(at + n, at, at + n);
+}

@@ -1,0 +1,116 @@
+// A host: frames, swap, metadata, and the VMs that share them. One wasm memory each.
+import type { Core } from '../core/core.ts';
+import { HOST_ARENA, HOST_FRAMES, HOST_SWAP } from '../core/layout.ts';
+import { loadCore } from '../core/load.ts';
+import { SlatboxError } from '../errors.ts';
+import { EventLog } from '../observe/events.ts';
+import { parseSize } from '../size.ts';
+import type { HostOptions, VmOptions } from '../types.ts';
+import { Vm } from '../vm.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { restoreCheckpoint, takeCheckpoint } from './checkpoint.ts';
+import { sentence } from './invariants.ts';
+import { Names } from './names.ts';
+
+const PAGE = 4096;
+const GIB = 2 ** 30;
+/** What a host gets when nobody says: enough for most guests, small enough for any machine (it is not touched until used). */
+const DEFAULT_POOL = GIB;
+const DEFAULT_SWAP = 256 * 2 ** 20;
+
+export class Host {
+  readonly core: Core;
+  readonly events: EventLog;
+  readonly names = new Names();
+  readonly #vms: Vm[] = [];
+
+  /** Use `createHost`. */
+  constructor(core: Core) {
+    this.core = core;
+    this.events = new EventLog(core);
+  }
+
+  get vms(): readonly Vm[] {
+    return this.#vms;
+  }
+
+  /** A new VM. SlatboxError SLB-024 for RAM that cannot be, SLB-025 when the host has no room for one more. */
+  createVm(options: VmOptions = {}): Vm {
+    const vm = new Vm(this, this.#vms.length, options);
+    this.#vms.push(vm);
+    return vm;
+  }
+
+  /** 4 KiB frames of the pool. */
+  frames(): { readonly total: number; readonly free: number; readonly used: number } {
+    return this.#pool(HOST_FRAMES);
+  }
+
+  /** 4 KiB slots of the swap area. */
+  swap(): { readonly total: number; readonly free: number; readonly used: number } {
+    return this.#pool(HOST_SWAP);
+  }
+
+  /** Bytes in use for SLAT tables, page state, VMAs, slots and connections of all VMs. */
+  metadataBytes(): number {
+    return this.#pool(HOST_ARENA).used * PAGE;
+  }
+
+  #pool(pool: number): { total: number; free: number; used: number } {
+    const total = this.core.x.poolTotal(pool) >>> 0;
+    const free = this.core.x.poolFree(pool) >>> 0;
+    return { total, free, used: total - free };
+  }
+
+  /** Sentences about broken invariants, empty when all hold. Recounts everything: for tests, not for loops. */
+  check(): string[] {
+    const broken = this.core.x.check();
+    return broken === 0 ? [] : [sentence(broken, this.core)];
+  }
+
+  /** 16 hex digits over the state of all VMs; equal on every build, in every shell. */
+  digest(): string {
+    let h = 0n;
+    for (const vm of this.#vms) h = BigInt.asUintN(64, h * 0x100000001b3n + vm.digestNumber());
+    return h.toString(16).padStart(16, '0');
+  }
+
+  /** Everything: RAM, metadata, devices, drivers. VMs made after it are unknown to it (SLB-027 on restore). */
+  checkpoint(): Checkpoint {
+    return takeCheckpoint(this);
+  }
+
+  restore(checkpoint: Checkpoint): void {
+    restoreCheckpoint(this, checkpoint);
+  }
+}
+
+/** A host with nothing on it. SlatboxError SLB-010 (sizes), SLB-020 (too large), SLB-026 (core not found). */
+export async function createHost(options: HostOptions = {}): Promise<Host> {
+  const pool = options.memory === undefined ? DEFAULT_POOL : parseSize(options.memory, 'memory');
+  const swap = options.swap === undefined ? DEFAULT_SWAP : parseSize(options.swap, 'swap');
+  const frames = Math.ceil(pool / PAGE);
+  if (frames === 0) throw new SlatboxError('SLB-020', 'a host needs at least one frame', 'memory: 4K or more');
+  // Metadata: an eighth of the pool covers sparse use; the base is for large, hardly touched guests.
+  const arena = 16384 + (frames >>> 3);
+  const pages = { frames, arena, swap: Math.ceil(swap / PAGE) };
+  const core = await loadCore(options.core ?? 'release', options.wasmMemory ?? 'plain', pages, options.events ?? true);
+  return new Host(core);
+}
+
+/** One VM on a host of its own. `pool` is the host's memory; by default as much as the VM's RAM, at most 2 GiB. */
+export async function createSandbox(
+  options: Omit<HostOptions, 'memory'> & VmOptions & { readonly pool?: HostOptions['memory'] } = {},
+): Promise<Vm> {
+  const { pool, swap, core, wasmMemory, events, ...vmOptions } = options;
+  const ram = Vm.regions(vmOptions).reduce((sum, region) => sum + region.size, 0);
+  const memory = pool ?? Math.min(ram, 2 * GIB);
+  const host = await createHost({
+    memory,
+    ...(swap !== undefined && { swap }),
+    ...(core !== undefined && { core }),
+    ...(wasmMemory !== undefined && { wasmMemory }),
+    ...(events !== undefined && { events }),
+  });
+  return host.createVm(vmOptions);
+}

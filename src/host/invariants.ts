@@ -1,0 +1,23 @@
+// What a broken invariant is in words. Numbers: Broken of assembly/observe/check.ts.
+import type { Core } from '../core/core.ts';
+import { SCRATCH, SCRATCH_SIZE } from '../core/layout.ts';
+import { hex } from '../address.ts';
+
+const SENTENCES = [
+  'nothing',
+  'a page is owned twice',
+  'a page is owned by nobody',
+  'a page number is outside its pool',
+  'a count differs from a recount',
+  'the state bits of a page contradict each other',
+  'VMAs are out of order or empty',
+  'a SLAT entry points to a page that is not behind it',
+  'a SLAT entry allows more than the page',
+  'a page is there without a VMA',
+  'the pool is too large to be checked',
+];
+
+export function sentence(broken: number, core: Core): string {
+  const where = BigInt.asUintN(64, core.readU64(SCRATCH + SCRATCH_SIZE - 8));
+  return `${SENTENCES[broken] ?? `invariant ${broken}`} (at ${hex(where)})`;
+}

@@ -1,0 +1,48 @@
+// Counters by the names that scenario files use.
+import { Counter } from '../../assembly/abi/events.ts';
+import { PAGE_SIZE } from '../address.ts';
+import { HOST_EVENT_SEQ, VM_COUNTERS, VM_MAPPED, VM_RSS, VM_SWAP, VM_VMA_COUNT } from '../core/layout.ts';
+import type { Counters } from '../types.ts';
+import type { Vm } from '../vm.ts';
+import { FUNC_NAMES } from './names.ts';
+
+const NAMES: Readonly<Record<string, Counter>> = {
+  'faults.minor': Counter.FaultsMinor,
+  'faults.major': Counter.FaultsMajor,
+  'slat.violations': Counter.SlatViolations,
+  'slat.zapped': Counter.SlatZapped,
+  'slat.flushes': Counter.SlatFlushes,
+  'exits.mmio': Counter.ExitsMmio,
+  'exits.efault': Counter.ExitsEfault,
+  'exits.oom': Counter.ExitsOom,
+  'notifier.calls': Counter.NotifierCalls,
+  'hostcalls.total': Counter.HostCalls,
+  'requests.total': Counter.RequestsTotal,
+  'requests.failed': Counter.RequestsFailed,
+  'vmas.splits': Counter.VmaSplits,
+  'vmas.merges': Counter.VmaMerges,
+  'reclaim.lazyfree': Counter.ReclaimLazy,
+  'reclaim.swapout': Counter.ReclaimSwapout,
+};
+
+export function readCounters(vm: Vm): Counters {
+  const { core } = vm.host;
+  const counter = (n: number): number => core.readNumber(vm.ptr + VM_COUNTERS + n * 8);
+  const rss = core.readNumber(vm.ptr + VM_RSS) * PAGE_SIZE;
+  const frames = vm.host.frames();
+  const out: Record<string, number> = {
+    'host.rss': rss,
+    'host.pss': rss,
+    'host.swap': core.readNumber(vm.ptr + VM_SWAP) * PAGE_SIZE,
+    'frames.free': frames.free,
+    'frames.used': frames.used,
+    'slat.mapped': core.readNumber(vm.ptr + VM_MAPPED),
+    'vmas.count': core.readU32(vm.ptr + VM_VMA_COUNT),
+    'metadata.bytes': vm.host.metadataBytes(),
+    'events.total': core.readU32(HOST_EVENT_SEQ),
+  };
+  for (const [name, n] of Object.entries(NAMES)) out[name] = counter(n);
+  // INFO is answered by the device itself: no system call.
+  for (let f = 1; f < FUNC_NAMES.length; f++) out[`hostcalls.${FUNC_NAMES[f]}`] = counter(Counter.HostCallBase + f);
+  return out;
+}

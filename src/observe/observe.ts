@@ -1,0 +1,79 @@
+// The observers of one VM: values, never live references. Each costs what it shows.
+import { PAGE_SIZE } from '../address.ts';
+import type { Gpa, Hva } from '../address.ts';
+import { gpa as gpaOf, hva as hvaOf } from '../address.ts';
+import { SCRATCH, SCRATCH_SIZE, VM_RSS } from '../core/layout.ts';
+import { SlatboxError } from '../errors.ts';
+import type { AddressLike, Counters, Lens, Vma, Walk } from '../types.ts';
+import type { Vm } from '../vm.ts';
+import { readCounters } from './counters.ts';
+import { smapsText } from './smaps.ts';
+import { readVmas } from './vmas.ts';
+import { readWalk } from './walk.ts';
+
+const LENSES: readonly Lens[] = ['backing', 'slat', 'protection'];
+
+export class Observe {
+  readonly #vm: Vm;
+
+  constructor(vm: Vm) {
+    this.#vm = vm;
+  }
+
+  /** Resident set in bytes: what the VMM's RAM mappings have in frames. */
+  rss(): number {
+    return this.#vm.host.core.readNumber(this.#vm.ptr + VM_RSS) * PAGE_SIZE;
+  }
+
+  vmas(): Vma[] {
+    return readVmas(this.#vm);
+  }
+
+  /** /proc/PID/smaps of the RAM mappings, in Linux's format. */
+  smapsText(): string {
+    return smapsText(this.vmas());
+  }
+
+  /** One letter a page: `x` no VMA · `.` nothing · `z` zero page · `a` anonymous · `l` `d` lazily freed (clean, written again) · `s` swapped. */
+  pageLetters(hva: AddressLike, pages: number): string {
+    const { core } = this.#vm.host;
+    const first = hvaOf(hva) >> 12n;
+    let out = '';
+    for (let i = 0; i < pages; i++) out += String.fromCharCode(core.x.pageLetter(this.#vm.ptr, first + BigInt(i)));
+    return out;
+  }
+
+  walk(gpa: AddressLike): Walk {
+    return readWalk(this.#vm, gpaOf(gpa));
+  }
+
+  counters(): Counters {
+    return readCounters(this.#vm);
+  }
+
+  digest(): string {
+    return this.#vm.digestNumber().toString(16).padStart(16, '0');
+  }
+
+  /**
+   * width × height cells of 2^cellShift bytes from gpa on, one byte each (docs/events.md, "Cells"). At most 2^20
+   * cells, cellShift 12 to 40, gpa a multiple of the cell (SlatboxError SLB-022).
+   */
+  raster(lens: Lens, gpa: AddressLike, cellShift: number, width: number, height: number): Uint8Array {
+    const cells = width * height;
+    const start: Gpa = gpaOf(gpa);
+    const whole = Number.isInteger(cellShift) && cellShift >= 12 && cellShift <= 40;
+    if (!whole || cells > SCRATCH_SIZE || start % (1n << BigInt(cellShift)) !== 0n) {
+      throw new SlatboxError('SLB-022', `a raster of ${width} × ${height} cells of 2^${cellShift} bytes`, 'at most 2^20 cells of 2^12 to 2^40 bytes, aligned');
+    }
+    const { core } = this.#vm.host;
+    core.x.raster(this.#vm.ptr, LENSES.indexOf(lens), start >> 12n, cellShift, cells);
+    return core.u8.slice(SCRATCH, SCRATCH + cells);
+  }
+
+  /** Page letter of a guest-physical page; `-` where there is no slot. */
+  pageAt(gpa: AddressLike): string {
+    const hva: Hva | undefined = this.#vm.vmm.hvaOf(gpa);
+    return hva === undefined ? '-' : this.pageLetters(hva, 1);
+  }
+}

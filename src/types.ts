@@ -1,0 +1,171 @@
+// What the machine says of itself: plain values, never live references.
+import type { Gpa, Hpa, Hva } from './address.ts';
+
+/** A size in bytes, or text such as `4K`, `1G`, `1G+2M`, `0x1000`. */
+export type Size = number | bigint | string;
+/** An address as a caller may write it; `gpa()` and `hva()` make the branded kind. */
+export type AddressLike = bigint | number | string;
+
+export type CoreBuild = 'release' | 'debug';
+export type WasmMemory = 'plain' | 'threads';
+
+export interface HostOptions {
+  /** Size of the frame pool (guest RAM that can be backed at the same time). Default: what the first VM's RAM needs, at most 2 GiB. */
+  readonly memory?: Size;
+  /** Size of the swap area, 0 for none. Default 256M. */
+  readonly swap?: Size;
+  /** Which compilation of the core. Default `release`. */
+  readonly core?: CoreBuild;
+  /** `threads`: shared wasm memory (needs cross-origin isolation in a page). Default `plain`. */
+  readonly wasmMemory?: WasmMemory;
+  /** Record events from the start. Default true. */
+  readonly events?: boolean;
+}
+
+export type BackingKind = 'anon' | 'anon_acct';
+export type AbiName = 'pvmemcontrol' | 'memctl';
+
+export interface RamRegion {
+  readonly gpa: AddressLike;
+  readonly size: Size;
+}
+
+export interface VmOptions {
+  /** RAM as one size: [0, 3G) first, the rest from 4G up. Default 1G. */
+  readonly memory?: Size;
+  /** RAM as explicit regions; overrides `memory`. */
+  readonly ram?: readonly RamRegion[];
+  /** vCPUs. Default 1, at most 32. */
+  readonly cpus?: number;
+  /** `anon` maps RAM with MAP_NORESERVE, `anon_acct` without. Default `anon`. */
+  readonly backing?: BackingKind;
+  /** CONFIG_ANON_VMA_NAME. Default true. */
+  readonly vmaNames?: boolean;
+  /** vm.max_map_count. Default 65530. */
+  readonly maxMapCount?: number;
+  /** RLIMIT_MEMLOCK in bytes for a VMM without CAP_IPC_LOCK; omitted: privileged, no limit. */
+  readonly memlock?: Size;
+  /** pvmemcontrol generation. Default `pvmemcontrol`. */
+  readonly abi?: AbiName;
+}
+
+/** Why KVM_RUN came back to the VMM without finishing the access. */
+export type Exit =
+  | { readonly reason: 'MMIO'; readonly gpa: Gpa; readonly len: number; readonly isWrite: boolean; readonly data: Uint8Array }
+  /** KVM_RUN = -1/EFAULT with exit_reason 0: the host mapping forbids the access (KVM-FACTS R1.1). */
+  | { readonly reason: 'EFAULT'; readonly gpa: Gpa; readonly isWrite: boolean }
+  /** No host frame could be had, not even by reclaim. The vCPU stands before the access and may be run again. */
+  | { readonly reason: 'OUT_OF_MEMORY'; readonly gpa: Gpa; readonly isWrite: boolean }
+  /** Instruction fetch where there is no slot: KVM_EXIT_INTERNAL_ERROR, suberror 1. */
+  | { readonly reason: 'INTERNAL_ERROR'; readonly gpa: Gpa };
+
+/** A guest access. `exits` has what went to the VMM and was not claimed by a device; `value` is 0 for stores. */
+export type Access =
+  | { readonly ok: true; readonly value: bigint; readonly exits: readonly Exit[] }
+  | { readonly ok: false; readonly exit: Exit };
+
+/** The VMM process's own access through its page table. */
+export type HostAccess =
+  | { readonly ok: true; readonly value: number }
+  | { readonly ok: false; readonly signal: 'SIGSEGV' | 'SIGBUS'; readonly code: 'SEGV_MAPERR' | 'SEGV_ACCERR' | 'BUS_ADRERR' };
+
+export type ErrnoName =
+  | 'OK' | 'EPERM' | 'EBADF' | 'EAGAIN' | 'ENOMEM' | 'EACCES' | 'EFAULT' | 'EEXIST' | 'ENODEV' | 'EINVAL' | 'EOPNOTSUPP';
+
+/** A pvmemcontrol response, the 32 bytes of the per-CPU buffer read as fields. */
+export interface Response {
+  readonly errno: number;
+  readonly code: number;
+  readonly value: bigint;
+  readonly arg0: bigint;
+  readonly arg1: bigint;
+}
+
+/** One VMA of the VMM with its smaps numbers; sizes in bytes. */
+export interface Vma {
+  readonly start: Hva;
+  readonly end: Hva;
+  /** As in smaps: `rw-p`. */
+  readonly perm: string;
+  /** smaps VmFlags, in Linux's order: `rd wr mr mw me nr nh`. */
+  readonly flags: readonly string[];
+  /** Anonymous VMA name, without `[anon:…]`. */
+  readonly name: string | undefined;
+  /** 0: none yet. */
+  readonly anonVma: number;
+  readonly size: number;
+  readonly rss: number;
+  readonly pss: number;
+  readonly sharedClean: number;
+  readonly sharedDirty: number;
+  readonly privateClean: number;
+  readonly privateDirty: number;
+  readonly anonymous: number;
+  readonly ksm: number;
+  readonly lazyFree: number;
+  readonly anonHugePages: number;
+  readonly swap: number;
+  readonly swapPss: number;
+  readonly locked: number;
+}
+
+export interface WalkEntry {
+  /** 4 … 1 */
+  readonly level: number;
+  readonly index: number;
+  /** Host-physical address of the entry itself. */
+  readonly at: Hpa;
+  readonly value: bigint;
+  readonly present: boolean;
+  readonly leaf: boolean;
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly execute: boolean;
+  /** 0 UC, 1 WC, 4 WT, 5 WP, 6 WB; leaf entries only. */
+  readonly memoryType: number;
+  readonly ignorePat: boolean;
+  /** Address bits 51…12: next table, or the frame. */
+  readonly address: Hpa;
+}
+export interface Walk {
+  readonly gpa: Gpa;
+  readonly eptp: bigint;
+  readonly entries: readonly WalkEntry[];
+  /** Where the walk ended: the frame's address plus the offset, or nothing. */
+  readonly hpa: Hpa | undefined;
+  /** What is behind the gpa, whether the SLAT maps it or not. */
+  readonly slot: { readonly id: number; readonly gpa: Gpa; readonly size: number; readonly hva: Hva } | undefined;
+  readonly hva: Hva | undefined;
+  /** Page letter as in the traces: `.` `z` `a` `l` `d` `s`, `x` no VMA, `-` no slot. */
+  readonly page: string;
+}
+
+/** One thing that happened. `cause` is the seq of the event that led to it, 0 for none. */
+export interface EventRecord {
+  readonly seq: number;
+  readonly cause: number;
+  readonly kind: string;
+  readonly vm: number;
+  readonly cpu: number;
+  /** Kind-specific numbers, named in docs/events.md; addresses are hex text. */
+  readonly detail: Readonly<Record<string, string | number>>;
+  /** One sentence. */
+  readonly text: string;
+}
+
+export interface DeviceSnapshot {
+  readonly state: 'broken' | 'init' | 'ready';
+  readonly abi: AbiName;
+  readonly barBase: Gpa;
+  readonly payload: bigint;
+  readonly command: number;
+  /** Registered per-CPU buffers by connection id: the first 256. */
+  readonly connections: readonly { readonly id: number; readonly gpa: Gpa }[];
+  readonly connectionCount: number;
+}
+
+/** What a raster cell can be, by lens. The numbers are the bytes of the raster. */
+export type Lens = 'backing' | 'slat' | 'protection';
+
+/** Flat, dotted keys, equal to the keys of `expect` in scenario files. */
+export type Counters = Readonly<Record<string, number>>;

@@ -1,0 +1,159 @@
+// One VM: the composition root. RAM regions, vCPUs, the VMM process, the device behind its PCI function, the
+// guest's driver, and the observers. docs/architecture.md draws the same.
+//
+//   [0, 3 GiB)          RAM
+//   [3 GiB, 4 GiB)      device window; BAR0 of pvmemcontrol starts at 0xdffffff0
+//   [4 GiB, …)          RAM that did not fit below 3 GiB
+import { Abi } from '../assembly/abi/pvmemcontrol.ts';
+import { VM_ACCOUNT, VM_MAY, VM_NOHUGEPAGE, VM_NORESERVE, VM_READ, VM_WRITE } from '../assembly/abi/vm-flags.ts';
+import type { Gpa, Hva } from './address.ts';
+import { gpa as gpaOf } from './address.ts';
+import type { Ptr } from './core/exports.ts';
+import { SlatboxError } from './errors.ts';
+import type { DriverState } from './guest/driver.ts';
+import { Guest } from './guest/guest.ts';
+import type { Host } from './host/host.ts';
+import { Observe } from './observe/observe.ts';
+import { parseSize } from './size.ts';
+import type { AbiName, VmOptions } from './types.ts';
+import { Bus } from './vmm/bus.ts';
+import { DeviceView } from './vmm/device.ts';
+import type { PciConfigState } from './vmm/pci-config.ts';
+import { PciBus } from './vmm/pci-bus.ts';
+import { Process } from './vmm/process.ts';
+import { RamAccess } from './vmm/ram-access.ts';
+
+const PAGE = 4096;
+const GIB = 2 ** 30;
+const HVA_BASE = 1n << 44n;
+const GPA_LIMIT = 1n << 46n;
+const BAR0 = 0xdffffff0;
+/** Mappings of a VMM besides guest RAM, which vm.max_map_count counts too. */
+const OTHER_MAPS = 30;
+
+export interface Region {
+  readonly gpa: Gpa;
+  readonly size: number;
+  readonly hva: Hva;
+}
+
+/** The TypeScript side of a checkpoint. */
+export interface VmState {
+  readonly pci: PciConfigState;
+  readonly driver: DriverState;
+}
+
+export class Vm {
+  readonly host: Host;
+  readonly id: number;
+  readonly cpus: number;
+  readonly abi: AbiName;
+  /** RAM regions, which are the memslots. */
+  readonly ram: readonly Region[];
+  readonly guest: Guest;
+  readonly vmm: Process;
+  readonly ramAccess: RamAccess;
+  readonly bus: Bus;
+  readonly pci: PciBus;
+  readonly device: DeviceView;
+  readonly observe: Observe;
+  /** The VM's record in linear memory. */
+  readonly ptr: Ptr;
+
+  /** Use `host.createVm` or `createSandbox`. */
+  constructor(host: Host, id: number, options: VmOptions) {
+    const { core } = host;
+    this.host = host;
+    this.id = id;
+    this.cpus = options.cpus ?? 1;
+    this.abi = options.abi ?? 'pvmemcontrol';
+    this.ram = Vm.regions(options);
+    if (!Number.isInteger(this.cpus) || this.cpus < 1 || this.cpus > 32) {
+      throw new SlatboxError('SLB-024', `cpus is ${this.cpus}`, 'a VM has 1 to 32 vCPUs');
+    }
+    const last = this.ram.at(-1) as Region;
+    const span = BigInt(last.hva - HVA_BASE) + BigInt(last.size);
+    const memlock = options.memlock === undefined ? (1n << 64n) - 1n : BigInt(parseSize(options.memlock, 'memlock'));
+    this.ptr =
+      core.x.vmCreate(
+        span / 4096n,
+        this.cpus,
+        (options.vmaNames ?? true) ? 1 : 0,
+        options.maxMapCount ?? 65530,
+        OTHER_MAPS,
+        memlock,
+        this.abi === 'memctl' ? Abi.Memctl : Abi.Pvmemcontrol,
+        BigInt(BAR0),
+      ) >>> 0;
+    if (this.ptr === 0) {
+      throw new SlatboxError('SLB-025', 'no room for one more VM on this host', 'at most 32 VMs; give the host more memory');
+    }
+    const kind = options.backing ?? 'anon';
+    const flags = VM_READ | VM_WRITE | VM_MAY | VM_NOHUGEPAGE | (kind === 'anon' ? VM_NORESERVE : VM_ACCOUNT);
+    for (const { gpa, size, hva } of this.ram) {
+      const errno = core.x.vmAddRam(this.ptr, gpa >> 12n, BigInt(size / PAGE), (hva - HVA_BASE) >> 12n, flags >>> 0);
+      if (errno !== 0) throw new SlatboxError('SLB-025', 'no room for the RAM regions', 'at most 128 regions');
+    }
+    this.bus = new Bus(core, this.ptr);
+    this.vmm = new Process(this);
+    this.ramAccess = new RamAccess(this);
+    this.pci = new PciBus({ bar0: BAR0, onBarMove: ({ to }) => core.x.vmSetBar0(this.ptr, BigInt(to)) });
+    this.device = new DeviceView(core, this.ptr, this.abi);
+    this.guest = new Guest(this);
+    this.observe = new Observe(this);
+  }
+
+  /** The RAM regions that options ask for, with where the VMM maps them. SlatboxError SLB-010, SLB-024. */
+  static regions(options: VmOptions): Region[] {
+    const wanted = options.ram
+      ? options.ram.map(({ gpa, size }) => ({ gpa: gpaOf(gpa), size: parseSize(size, 'ram size') }))
+      : split(parseSize(options.memory ?? GIB, 'memory'));
+    if (wanted.length === 0) throw new SlatboxError('SLB-024', 'a VM without RAM', 'give it at least one region');
+    const out: Region[] = [];
+    let hva = HVA_BASE;
+    let end = 0n;
+    for (const { gpa, size } of wanted) {
+      const stop = gpa + BigInt(size);
+      const bad =
+        size === 0 || size % PAGE !== 0 || gpa % 4096n !== 0n
+          ? 'is not made of whole pages'
+          : stop > GPA_LIMIT
+            ? 'ends behind 2^46'
+            : gpa < end
+              ? 'is not in order, or overlaps the one before'
+              : undefined;
+      if (bad) {
+        throw new SlatboxError('SLB-024', `RAM region at 0x${gpa.toString(16)}, ${size} bytes, ${bad}`, 'multiples of 4K, ascending, below 64T');
+      }
+      // Each region is a mapping of its own with a GiB of nothing around it, congruent to its gpa, so that a
+      // huge page of the guest can be one of the host.
+      hva += gpa % BigInt(GIB);
+      out.push({ gpa, size, hva: hva as Hva });
+      hva = ((hva + BigInt(size) + BigInt(GIB) - 1n) / BigInt(GIB) + 1n) * BigInt(GIB);
+      end = stop;
+    }
+    return out;
+  }
+
+  /** Number that `digest` mixes: VMAs, page states and contents, SLAT, device registers. */
+  digestNumber(): bigint {
+    return BigInt.asUintN(64, this.host.core.x.vmDigest(this.ptr));
+  }
+
+  save(): VmState {
+    return { pci: this.pci.save(), driver: this.guest.driver.save() };
+  }
+
+  load(state: VmState): void {
+    this.pci.load(state.pci);
+    this.guest.driver.load(state.driver);
+  }
+}
+
+/** [0, 3 GiB) first, the rest from 4 GiB up. */
+function split(size: number): { gpa: Gpa; size: number }[] {
+  const low = Math.min(size, 3 * GIB);
+  const regions = [{ gpa: gpaOf(0), size: low }];
+  if (size > low) regions.push({ gpa: gpaOf(4 * GIB), size: size - low });
+  return regions;
+}
