@@ -1,0 +1,187 @@
+// `slatbox run`: runs a scenario and says what each step did.
+import type { Params } from '../scenario/params.ts';
+import { ScenarioRun, type StepResult } from '../scenario/run.ts';
+import { formatSize } from '../size.ts';
+import { ExitCode } from './diagnostics.ts';
+import type { Colors, Io } from './io.ts';
+import { toJson } from './json.ts';
+import { type BuildOptions, openVm, parseFile, stepsUntil } from './scenarios.ts';
+
+export interface RunOptions extends BuildOptions {
+  readonly format: 'text' | 'json';
+  readonly until?: string;
+  readonly strict?: boolean;
+  readonly all?: boolean;
+  readonly params: Params;
+}
+
+const PROGRESS_AFTER_MS = 500;
+
+export async function runCommand(
+  io: Io,
+  file: string,
+  options: RunOptions,
+  version: string,
+  c: Colors,
+): Promise<ExitCode> {
+  const { scenario, problems } = parseFile(io, file, options.params);
+  if (!scenario) throw problems[0];
+  const vm = await openVm(scenario, options);
+  const run = new ScenarioRun(scenario, vm);
+  const end = stepsUntil(run, options.until);
+  const text = options.format === 'text';
+  const printer = new StepPrinter(io, c, options.all === true, run);
+  const results: StepResult[] = [];
+  const progress = new Progress(io, end);
+
+  if (text) io.out(`${c.bold(scenario.title)}  ${c.dim(`slatbox ${version}`)}\n`);
+  while (run.position < end) {
+    const result = run.step() as StepResult;
+    if (text) printer.print(result);
+    else results.push(result);
+    progress.at(run.position);
+  }
+  progress.clear();
+  printer.flush();
+
+  const digest = vm.observe.digest();
+  const counters = vm.observe.counters();
+  const refused = options.strict === true && run.unexpected > 0;
+  const ok = run.failed === 0 && !refused;
+  if (text) {
+    const total = run.passed + run.failed;
+    const said =
+      run.failed > 0
+        ? `${run.failed} of ${plural(total, 'expectation')} failed`
+        : plural(total, 'expectation');
+    const guest = run.unexpected > 0 ? `, ${plural(run.unexpected, 'unexpected guest error')}` : '';
+    const verdict = ok ? c.green('ok') : c.red('FAILED');
+    io.out(
+      `${verdict}  ${said}, ${plural(end, 'step')}, ${plural(counters['events.total'] ?? 0, 'event')}${guest}  digest ${digest}\n`,
+    );
+  } else {
+    const { passed, failed, unexpected } = run;
+    const { title } = scenario;
+    io.out(
+      toJson({
+        format: 'slatbox.result.v1',
+        engine: version,
+        digest,
+        file,
+        title,
+        ok,
+        passed,
+        failed,
+        unexpected,
+        counters,
+        steps: results,
+      }),
+    );
+  }
+  if (run.failed > 0) return ExitCode.Failed;
+  return refused ? ExitCode.Unexpected : ExitCode.Ok;
+}
+
+const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
+
+/** A later round of a repeat, folded: its name, how many steps, and where RSS went. */
+interface Round {
+  readonly name: string;
+  steps: number;
+  readonly rss: number[];
+}
+
+/** Text output; each round after the first is folded into one line. */
+class StepPrinter {
+  readonly #io: Io;
+  readonly #c: Colors;
+  readonly #all: boolean;
+  readonly #labelWidth: number;
+  #round: Round | undefined;
+  #rss = 0;
+
+  constructor(io: Io, c: Colors, all: boolean, run: ScenarioRun) {
+    this.#io = io;
+    this.#c = c;
+    this.#all = all;
+    this.#labelWidth = run.steps.reduce((w, s) => (all || s.first ? Math.max(w, s.label.length) : w), 3);
+  }
+
+  print(result: StepResult): void {
+    if (!this.#all && !result.first && result.ok && !result.unexpected) {
+      this.#fold(result);
+      return;
+    }
+    this.flush();
+    this.#rss = result.rss;
+    const c = this.#c;
+    const { label, kind, title, text, expectations, ok, unexpected, rss } = result;
+    const number = label.padStart(this.#labelWidth);
+    const head = `${c.dim(number)} `;
+    if (kind === 'note') {
+      this.#io.out(`${head}  ${c.italic(text)}\n`);
+      return;
+    }
+    const mark =
+      expectations.length === 0 ? (unexpected ? c.yellow('!') : ' ') : ok ? c.green('✓') : c.red('✗');
+    const shown = kind === 'expect' ? `expect ${text}` : `${title.padEnd(36)}  ${text}`;
+    this.#io.out(`${head}${mark} ${shown.trimEnd()}\n`);
+    if (!ok) {
+      const indent = ' '.repeat(this.#labelWidth + 3);
+      for (const e of expectations.filter((e) => !e.ok)) {
+        this.#io.out(
+          `${indent}${c.red(`expected ${e.expected}`)}\n${indent}${c.red(`actual   ${e.actual}`)}\n`,
+        );
+      }
+      this.#io.out(`${indent}${c.dim(`line ${result.line}, rss ${formatSize(rss)}`)}\n`);
+    }
+  }
+
+  #fold({ label, rss }: StepResult): void {
+    const name = label.slice(0, label.lastIndexOf('.'));
+    if (this.#round?.name !== name) this.flush();
+    this.#round ??= { name, steps: 0, rss: [this.#rss] };
+    this.#round.steps++;
+    if (this.#round.rss.at(-1) !== rss) this.#round.rss.push(rss);
+    this.#rss = rss;
+  }
+
+  /** One line for the round that was folded. */
+  flush(): void {
+    if (!this.#round) return;
+    const { name, steps, rss } = this.#round;
+    const way = rss.map(formatSize).join(' → ');
+    const said = `rss ${way}`.padEnd(38);
+    this.#io.out(
+      `${this.#c.dim(name.padStart(this.#labelWidth))} ${this.#c.green('✓')} ${said}${this.#c.dim(plural(steps, 'step'))}\n`,
+    );
+    this.#round = undefined;
+  }
+}
+
+/** A counter on stderr while somebody waits. */
+class Progress {
+  readonly #io: Io;
+  readonly #total: number;
+  readonly #start = Date.now();
+  #shown = 0;
+
+  constructor(io: Io, total: number) {
+    this.#io = io;
+    this.#total = total;
+  }
+
+  at(done: number): void {
+    // When text goes to the same terminal, its lines are progress enough.
+    if (!this.#io.errIsTty || this.#io.outIsTty) return;
+    const now = Date.now();
+    if (now - this.#start < PROGRESS_AFTER_MS || now - this.#shown < 100) return;
+    this.#shown = now;
+    const filled = Math.round((20 * done) / this.#total);
+    this.#io.err(`\r[${'#'.repeat(filled).padEnd(20)}] ${done}/${this.#total}`);
+  }
+
+  clear(): void {
+    if (this.#shown > 0) this.#io.err(`\r${' '.repeat(40)}\r`);
+  }
+}

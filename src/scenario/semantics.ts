@@ -1,0 +1,156 @@
+// What a schema cannot say: 64-bit bounds, access sizes, cpus that exist, names that an expect may use.
+// SLB-013 wrong value, SLB-014 unknown name in expect, SLB-017 too many steps.
+import { SlatboxError } from '../errors.ts';
+import { parseInteger } from '../size.ts';
+import { COUNTERS } from './counters.ts';
+import type { Conditions, IntegerSpec, ScalarSpec } from './schema.ts';
+import type { Path, Source } from './source.ts';
+import { suggestion } from './suggest.ts';
+import { describePath, inFileOrder } from './validate.ts';
+
+/** Steps that a run may have with its repeats unrolled. */
+export const MAX_STEPS = 100_000;
+const U64_MAX = (1n << 64n) - 1n;
+const GPA_SPACE = 1n << 46n;
+/** Where less than 64 bits make sense. Requests have no limit: what a guest may ask, a scenario may. */
+const LIMITS: Readonly<Record<string, bigint>> = {
+  'touch.len': GPA_SPACE,
+  'fill.len': GPA_SPACE,
+  'verify.len': GPA_SPACE,
+  'read.len': 1n << 20n,
+  'mmio.read.off': 0xffff_ffffn,
+  'mmio.write.off': 0xffff_ffffn,
+};
+const INTEGERS = ['gpa', 'len', 'arg', 'func', 'val', 'off', 'advance'];
+const MACHINE_SIZES = ['memory', 'pool', 'swap', 'memlock'];
+/** What a named result may have behind its dot. */
+export const FIELDS = [
+  ...['errno', 'code', 'value', 'arg0', 'arg1', 'exit', 'ok', 'pages', 'gpa'],
+  ...['mapped', 'level', 'page', 'read', 'write', 'execute', 'hpa'],
+];
+export const DEVICE_KEYS = [
+  'device.state',
+  'device.command',
+  'device.payload',
+  'device.connections',
+  'device.barBase',
+];
+
+type Raw = Readonly<Record<string, unknown>>;
+
+/** Problems of a scenario that already has the right shape. */
+export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] {
+  const problems: SlatboxError[] = [];
+  const machine = (scenario.machine ?? {}) as Raw;
+  const wrong = (path: Path, text: string, hint?: string): void => {
+    problems.push(new SlatboxError('SLB-013', `${describePath(path)}: ${text}`, hint, source.place(path)));
+  };
+  const u64 = (value: unknown, path: Path, max = U64_MAX): void => {
+    if (value === undefined) return;
+    if (parseInteger(value as IntegerSpec) > max) {
+      wrong(path, `${value} is too large`, `the largest is 0x${max.toString(16)}`);
+    }
+  };
+
+  for (const key of MACHINE_SIZES) u64(machine[key], ['machine', key], BigInt(Number.MAX_SAFE_INTEGER));
+  for (const [i, region] of ((machine.ram ?? []) as Raw[]).entries()) {
+    u64(region.gpa, ['machine', 'ram', i, 'gpa']);
+    u64(region.size, ['machine', 'ram', i, 'size'], BigInt(Number.MAX_SAFE_INTEGER));
+  }
+  const cpus = (machine.cpus as number | undefined) ?? 1;
+  const named = new Set<string>();
+  visit(scenario.steps as Raw[], ['steps']);
+  const steps = count(scenario.steps as Raw[]);
+  if (steps > MAX_STEPS) {
+    const text = `${steps} steps with repeats unrolled; at most ${MAX_STEPS} are run`;
+    problems.push(new SlatboxError('SLB-017', text, 'repeat less often', source.place(['steps'], 'key')));
+  }
+  return inFileOrder(problems);
+
+  function visit(list: readonly Raw[], path: Path): void {
+    for (const [i, step] of list.entries()) {
+      const [kind, value] = Object.entries(step)[0] as [string, unknown];
+      const at = [...path, i, kind];
+      if (kind === 'expect') expectations(value as Raw, at);
+      else if (kind === 'repeat') {
+        u64((value as Raw).advance, [...at, 'advance']);
+        visit((value as Raw).steps as Raw[], [...at, 'steps']);
+      } else if (kind !== 'note') action(kind, value as Raw, at);
+    }
+  }
+
+  function action(kind: string, args: Raw, at: Path): void {
+    for (const key of INTEGERS) u64(args[key], [...at, key], LIMITS[`${kind}.${key}`]);
+    if (args.size !== undefined && ![1, 2, 4, 8].includes(args.size as number)) {
+      wrong([...at, 'size'], `${args.size} is not an access size`, 'an access has 1, 2, 4 or 8 bytes');
+    }
+    if (args.cpu !== undefined && (args.cpu as number) >= cpus) {
+      wrong(
+        [...at, 'cpu'],
+        `there is no cpu ${args.cpu}`,
+        `the machine has ${cpus}: set machine.cpus, or use 0 to ${cpus - 1}`,
+      );
+    }
+    if (args.bdf !== undefined && !/^[0-9a-f]{1,2}:[01]?[0-9a-f]\.[0-7]$/i.test(args.bdf as string)) {
+      wrong([...at, 'bdf'], `"${args.bdf}" is not bus:device.function`, 'write it as lspci does: 00:01.0');
+    }
+    for (const key of ['id', 'as']) if (typeof args[key] === 'string') named.add(args[key]);
+  }
+
+  function expectations(map: Raw, at: Path): void {
+    for (const [key, matcher] of Object.entries(map)) {
+      name(key, [...at, key]);
+      values(key, matcher as ScalarSpec | Conditions, [...at, key]);
+    }
+  }
+
+  function name(key: string, path: Path): void {
+    const bare = key.startsWith('counters.') ? key.slice('counters.'.length) : key;
+    const [head = '', field] = [
+      key.split('.')[0],
+      key.includes('.') ? key.slice(key.indexOf('.') + 1) : undefined,
+    ];
+    if (COUNTERS.includes(bare) || DEVICE_KEYS.includes(key)) return;
+    if (named.has(head) && (field === undefined || FIELDS.includes(field))) return;
+    const known = named.has(head)
+      ? FIELDS.map((f) => `${head}.${f}`)
+      : [...COUNTERS, ...DEVICE_KEYS, ...named, ...[...named].map((n) => `${n}.errno`)];
+    const text = `nothing is called "${key}" here`;
+    const hint = suggestion(key, known) ?? 'use a counter, device.state, or the id of an earlier step';
+    problems.push(new SlatboxError('SLB-014', text, hint, source.place(path, 'key')));
+  }
+
+  function values(key: string, matcher: ScalarSpec | Conditions, path: Path): void {
+    const isCounter = COUNTERS.includes(key.replace(/^counters\./, ''));
+    if (typeof matcher !== 'object' || matcher === null) {
+      if (isCounter) number(matcher, path);
+      return;
+    }
+    if (Object.keys(matcher).length === 0)
+      wrong(path, 'no condition', 'give a value, or min, max, oneOf, unchanged, change');
+    if (isCounter) for (const [i, v] of (matcher.oneOf ?? []).entries()) number(v, [...path, 'oneOf', i]);
+    if (matcher.change !== undefined) number(matcher.change, [...path, 'change'], true);
+    if (typeof matcher.unchanged === 'string' && !named.has(matcher.unchanged)) {
+      const text = `no earlier step has the id "${matcher.unchanged}"`;
+      const hint = suggestion(matcher.unchanged, named) ?? 'true compares with before the last action';
+      problems.push(new SlatboxError('SLB-014', text, hint, source.place([...path, 'unchanged'])));
+    }
+  }
+
+  function number(value: ScalarSpec, path: Path, signed = false): void {
+    if (typeof value === 'number') return;
+    const text = signed ? String(value).replace(/^-/, '') : value;
+    try {
+      if (typeof text === 'string') return void parseInteger(text);
+    } catch {
+      // reported below with its place
+    }
+    wrong(path, `${JSON.stringify(value)} is not a number`, 'write 4096, 0x1000, 4K, 1G or 5G+2M');
+  }
+}
+
+const count = (steps: readonly Raw[]): number =>
+  steps.reduce((sum, step) => {
+    const repeat = step.repeat as { times: number; steps: Raw[] } | undefined;
+    return sum + (repeat ? repeat.times * count(repeat.steps) : 1);
+  }, 0);
