@@ -27,7 +27,11 @@ export function parseInteger(value: bigint | number | string, what = 'size'): bi
 }
 
 function badInteger(text: string, what: string): SlatboxError {
-  return new SlatboxError('SLB-010', `${what}: "${text}" is not a whole number or size`, 'write 4096, 0x1000, 4K, 1G or 5G+2M');
+  return new SlatboxError(
+    'SLB-010',
+    `${what}: "${text}" is not a whole number or size`,
+    'write 4096, 0x1000, 4K, 1G or 5G+2M',
+  );
 }
 
 /** A size in bytes as a safe number, 0 ≤ n < 2^53. */

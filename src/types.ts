@@ -51,7 +51,13 @@ export interface VmOptions {
 
 /** Why KVM_RUN came back to the VMM without finishing the access. */
 export type Exit =
-  | { readonly reason: 'MMIO'; readonly gpa: Gpa; readonly len: number; readonly isWrite: boolean; readonly data: Uint8Array }
+  | {
+      readonly reason: 'MMIO';
+      readonly gpa: Gpa;
+      readonly len: number;
+      readonly isWrite: boolean;
+      readonly data: Uint8Array;
+    }
   /** KVM_RUN = -1/EFAULT with exit_reason 0: the host mapping forbids the access (KVM-FACTS R1.1). */
   | { readonly reason: 'EFAULT'; readonly gpa: Gpa; readonly isWrite: boolean }
   /** No host frame could be had, not even by reclaim. The vCPU stands before the access and may be run again. */
@@ -67,10 +73,24 @@ export type Access =
 /** The VMM process's own access through its page table. */
 export type HostAccess =
   | { readonly ok: true; readonly value: number }
-  | { readonly ok: false; readonly signal: 'SIGSEGV' | 'SIGBUS'; readonly code: 'SEGV_MAPERR' | 'SEGV_ACCERR' | 'BUS_ADRERR' };
+  | {
+      readonly ok: false;
+      readonly signal: 'SIGSEGV' | 'SIGBUS';
+      readonly code: 'SEGV_MAPERR' | 'SEGV_ACCERR' | 'BUS_ADRERR';
+    };
 
 export type ErrnoName =
-  | 'OK' | 'EPERM' | 'EBADF' | 'EAGAIN' | 'ENOMEM' | 'EACCES' | 'EFAULT' | 'EEXIST' | 'ENODEV' | 'EINVAL' | 'EOPNOTSUPP';
+  | 'OK'
+  | 'EPERM'
+  | 'EBADF'
+  | 'EAGAIN'
+  | 'ENOMEM'
+  | 'EACCES'
+  | 'EFAULT'
+  | 'EEXIST'
+  | 'ENODEV'
+  | 'EINVAL'
+  | 'EOPNOTSUPP';
 
 /** A pvmemcontrol response, the 32 bytes of the per-CPU buffer read as fields. */
 export interface Response {
@@ -134,7 +154,9 @@ export interface Walk {
   /** Where the walk ended: the frame's address plus the offset, or nothing. */
   readonly hpa: Hpa | undefined;
   /** What is behind the gpa, whether the SLAT maps it or not. */
-  readonly slot: { readonly id: number; readonly gpa: Gpa; readonly size: number; readonly hva: Hva } | undefined;
+  readonly slot:
+    | { readonly id: number; readonly gpa: Gpa; readonly size: number; readonly hva: Hva }
+    | undefined;
   readonly hva: Hva | undefined;
   /** Page letter as in the traces: `.` `z` `a` `l` `d` `s`, `x` no VMA, `-` no slot. */
   readonly page: string;

@@ -5,7 +5,14 @@
 //   [3 GiB, 4 GiB)      device window; BAR0 of pvmemcontrol starts at 0xdffffff0
 //   [4 GiB, …)          RAM that did not fit below 3 GiB
 import { Abi } from '../assembly/abi/pvmemcontrol.ts';
-import { VM_ACCOUNT, VM_MAY, VM_NOHUGEPAGE, VM_NORESERVE, VM_READ, VM_WRITE } from '../assembly/abi/vm-flags.ts';
+import {
+  VM_ACCOUNT,
+  VM_MAY,
+  VM_NOHUGEPAGE,
+  VM_NORESERVE,
+  VM_READ,
+  VM_WRITE,
+} from '../assembly/abi/vm-flags.ts';
 import type { Gpa, Hva } from './address.ts';
 import { gpa as gpaOf } from './address.ts';
 import type { Ptr } from './core/exports.ts';
@@ -18,8 +25,8 @@ import { parseSize } from './size.ts';
 import type { AbiName, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
 import { DeviceView } from './vmm/device.ts';
-import type { PciConfigState } from './vmm/pci-config.ts';
 import { PciBus } from './vmm/pci-bus.ts';
+import type { PciConfigState } from './vmm/pci-config.ts';
 import { Process } from './vmm/process.ts';
 import { RamAccess } from './vmm/ram-access.ts';
 
@@ -28,6 +35,8 @@ const GIB = 2 ** 30;
 const HVA_BASE = 1n << 44n;
 const GPA_LIMIT = 1n << 46n;
 const BAR0 = 0xdffffff0;
+/** Slots of a VM, SLOT_MAX of assembly/memslot/table.ts. */
+const SLOTS = 128;
 /** Mappings of a VMM besides guest RAM, which vm.max_map_count counts too. */
 const OTHER_MAPS = 30;
 
@@ -71,9 +80,13 @@ export class Vm {
     if (!Number.isInteger(this.cpus) || this.cpus < 1 || this.cpus > 32) {
       throw new SlatboxError('SLB-024', `cpus is ${this.cpus}`, 'a VM has 1 to 32 vCPUs');
     }
+    if (this.ram.length > SLOTS) {
+      throw new SlatboxError('SLB-025', `${this.ram.length} RAM regions`, `at most ${SLOTS} regions`);
+    }
     const last = this.ram.at(-1) as Region;
     const span = BigInt(last.hva - HVA_BASE) + BigInt(last.size);
-    const memlock = options.memlock === undefined ? (1n << 64n) - 1n : BigInt(parseSize(options.memlock, 'memlock'));
+    const memlock =
+      options.memlock === undefined ? (1n << 64n) - 1n : BigInt(parseSize(options.memlock, 'memlock'));
     this.ptr =
       core.x.vmCreate(
         span / 4096n,
@@ -86,13 +99,24 @@ export class Vm {
         BigInt(BAR0),
       ) >>> 0;
     if (this.ptr === 0) {
-      throw new SlatboxError('SLB-025', 'no room for one more VM on this host', 'at most 32 VMs; give the host more memory');
+      throw new SlatboxError(
+        'SLB-025',
+        'no room for one more VM on this host',
+        'at most 32 VMs; give the host more memory',
+      );
     }
     const kind = options.backing ?? 'anon';
     const flags = VM_READ | VM_WRITE | VM_MAY | VM_NOHUGEPAGE | (kind === 'anon' ? VM_NORESERVE : VM_ACCOUNT);
     for (const { gpa, size, hva } of this.ram) {
-      const errno = core.x.vmAddRam(this.ptr, gpa >> 12n, BigInt(size / PAGE), (hva - HVA_BASE) >> 12n, flags >>> 0);
-      if (errno !== 0) throw new SlatboxError('SLB-025', 'no room for the RAM regions', 'at most 128 regions');
+      const errno = core.x.vmAddRam(
+        this.ptr,
+        gpa >> 12n,
+        BigInt(size / PAGE),
+        (hva - HVA_BASE) >> 12n,
+        flags >>> 0,
+      );
+      if (errno !== 0)
+        throw new SlatboxError('SLB-025', 'no room for the RAM regions', 'give the host more memory');
     }
     this.bus = new Bus(core, this.ptr);
     this.vmm = new Process(this);
@@ -108,7 +132,8 @@ export class Vm {
     const wanted = options.ram
       ? options.ram.map(({ gpa, size }) => ({ gpa: gpaOf(gpa), size: parseSize(size, 'ram size') }))
       : split(parseSize(options.memory ?? GIB, 'memory'));
-    if (wanted.length === 0) throw new SlatboxError('SLB-024', 'a VM without RAM', 'give it at least one region');
+    if (wanted.length === 0)
+      throw new SlatboxError('SLB-024', 'a VM without RAM', 'give it at least one region');
     const out: Region[] = [];
     let hva = HVA_BASE;
     let end = 0n;
@@ -123,7 +148,11 @@ export class Vm {
               ? 'is not in order, or overlaps the one before'
               : undefined;
       if (bad) {
-        throw new SlatboxError('SLB-024', `RAM region at 0x${gpa.toString(16)}, ${size} bytes, ${bad}`, 'multiples of 4K, ascending, below 64T');
+        throw new SlatboxError(
+          'SLB-024',
+          `RAM region at 0x${gpa.toString(16)}, ${size} bytes, ${bad}`,
+          'multiples of 4K, ascending, below 64T',
+        );
       }
       // Each region is a mapping of its own with a GiB of nothing around it, congruent to its gpa, so that a
       // huge page of the guest can be one of the host.

@@ -3,7 +3,6 @@
 import { Errno } from '../abi/errno';
 import { Counter, EventKind } from '../abi/events';
 import { VM_MAX_MAPS, VM_OTHER_MAPS, VM_VMA_COUNT } from '../base/layout';
-import { slatMakeRoom } from './room';
 import { count, event } from '../trace/events';
 import {
   NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaDelete, vmaFind, vmaInsert, vmaNext, vmaPrev,
@@ -36,11 +35,8 @@ export function vmaCut(vm: usize, vpn: u64): Errno {
   // Shorten first, so that the new part's place in the order is free.
   store<u64>(v, vpn, VMA_END);
   if (!vmaInsert(vm, vpn, end, flags, anon, name)) {
-    slatMakeRoom();
-    if (!vmaInsert(vm, vpn, end, flags, anon, name)) {
-      store<u64>(vmaAt(vm, vmaFind(vm, vpn - 1)), end, VMA_END);
-      return Errno.ENOMEM;
-    }
+    store<u64>(vmaAt(vm, vmaFind(vm, vpn - 1)), end, VMA_END);
+    return Errno.ENOMEM;
   }
   count(vm, Counter.VmaSplits);
   event(EventKind.VmaSplit, vm, 0, vpn, 0, 0);

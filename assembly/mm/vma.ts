@@ -7,7 +7,8 @@
 // Block (one arena page): 0 count u32, then VMAs from offset 32. A cursor is block << 8 | position; it
 // holds until the next insert or delete. NONE: no such VMA.
 import { VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_INDEX } from '../base/layout';
-import { arenaGet, arenaGetContiguous, arenaPut } from '../frames/arena';
+import { arenaGetContiguous, arenaPut } from '../frames/arena';
+import { metadataGet } from './room';
 
 export const VMA_START: usize = 0;
 export const VMA_END: usize = 8;
@@ -94,7 +95,7 @@ export function vmaPrev(vm: usize, cursor: u32): u32 {
 function insertBlock(vm: usize, b: u32): bool {
   const blocks = load<u32>(vm, VM_VMA_BLOCKS);
   if (blocks == INDEX_CAPACITY) return false;
-  const block = arenaGet();
+  const block = metadataGet();
   if (block == 0) return false;
   const at = <usize>load<u32>(vm, VM_VMA_INDEX) + (<usize>b << 2);
   memory.copy(at + 4, at, (blocks - b) << 2);

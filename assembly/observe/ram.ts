@@ -1,14 +1,14 @@
 // RAM itself, whatever its protection: what a debugger of the machine sees and writes (ptrace's access to
 // a VMM, FOLL_FORCE). No guest and no device comes this way.
 import { Status } from '../abi/status';
-import { bitGet } from '../base/bits';
+import { VM_WRITE } from '../abi/vm-flags';
+import { bitClear, bitGet } from '../base/bits';
 import { ZERO_PAGE } from '../base/layout';
 import { frameAddress } from '../frames/bytes';
 import { slotOf, slotVpn } from '../memslot/table';
-import { faultIn } from '../mm/fault';
-import { chunkOf, pageSlot, SWAPPED } from '../mm/page-state';
-import { NONE, VMA_START, vmaAt, vmaFind } from '../mm/vma';
-import { frameOf } from '../mm/fault';
+import { faultIn, frameOf } from '../mm/fault';
+import { chunkOf, pageSlot, SWAPPED, WRITABLE } from '../mm/page-state';
+import { NONE, VMA_FLAGS, VMA_START, vmaAt, vmaFind } from '../mm/vma';
 
 /**
  * Address of the byte at gpa for reading, without changing any state: a swapped page is read in its slot,
@@ -37,5 +37,7 @@ export function ramPoke(vm: usize, gpa: u64): usize {
   const cursor = vmaFind(vm, vpn);
   if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return 0;
   if (faultIn(vm, vpn, true, cursor) != Status.Ok) return 0;
+  // Forced: the page is there and dirty now, but no more writable than its mapping (linux: FOLL_FORCE).
+  if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) == 0) bitClear(chunkOf(vm, vpn) + WRITABLE, <u32>vpn & 511);
   return frameAddress(frameOf(vm, vpn)) + <usize>(gpa & 4095);
 }

@@ -48,6 +48,14 @@ function mark(cell: usize, bits: u32): void {
   store<u8>(SCRATCH + cell, load<u8>(SCRATCH + cell) | <u8>bits);
 }
 
+/** Bits 7…6 of a cell of 2^shift pages, `backed` of them known to be backed. A cell over two slots shows the fuller one. */
+// @ts-ignore: decorator
+@inline
+function fullness(cell: usize, backed: u64, shift: u64): void {
+  const before: u32 = load<u8>(SCRATCH + cell);
+  store<u8>(SCRATCH + cell, (before & 0x3f) | <u32>max(before & 0xc0, min((backed << 2) >> shift, 3) << 6));
+}
+
 function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: u64): void {
   const span: u64 = (<u64>1) << shift;
   // The cell being drawn, its pages that are backed, and the hint bits seen: a cell may span many chunks.
@@ -76,10 +84,8 @@ function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: 
       const n = load<u16>(node + (index << 1), NODE_BACKED);
       const hints: u32 = load<u8>(node + index, NODE_HINTS);
       backed += n;
-      let bits: u32 = n != 0 ? 4 : 0;
-      bits |= ((hints & 1) << 1) | ((hints & 2) << 3) | ((hints & 4) << 1);
-      bits |= <u32>min((backed << 2) >> shift, 3) << 6;
-      mark(cell, bits);
+      mark(cell, (n != 0 ? 4 : 0) | ((hints & 1) << 1) | ((hints & 2) << 3) | ((hints & 4) << 1));
+      fullness(cell, backed, shift);
       gfn = stop;
     } else {
       // Within one chunk: page by page.
@@ -94,7 +100,8 @@ function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: 
         else if (letter == 0x73) mark(c, 16);
         else if (letter != 0x2e) {
           backed++;
-          mark(c, (letter == 0x6c ? 12 : 4) | (<u32>min((backed << 2) >> shift, 3) << 6));
+          mark(c, letter == 0x6c ? 12 : 4);
+          fullness(c, backed, shift);
         }
       }
     }

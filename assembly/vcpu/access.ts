@@ -36,13 +36,17 @@ function violation(run: usize, vm: usize, gpa: u64, access: i32): u64 {
   return 0;
 }
 
-/** KVM_RUN returns without having done the access. */
+/** KVM_RUN returns without having done the access; why is in the run record. */
 export function exitFailed(run: usize, vm: usize, gpa: u64, access: i32): Status {
   const status = load<u32>(run, RUN_STATUS);
   store<u64>(run, gpa, RUN_FAULT_GPA);
   store<u32>(run, access == Access.Write ? 1 : 0, RUN_FAULT_WRITE);
-  count(vm, status == Status.OutOfMemory ? Counter.ExitsOom : Counter.ExitsEfault);
-  event(EventKind.Exit, vm, status, gpa, access, 0);
+  if (status == Status.OutOfMemory) count(vm, Counter.ExitsOom);
+  else if (status == Status.Efault) count(vm, Counter.ExitsEfault);
+  else if (status == Status.Mmio) count(vm, Counter.ExitsMmio);
+  // A loop that ends at MMIO has moved no bytes there: length 0.
+  if (status == Status.Mmio) event(EventKind.Exit, vm, status, gpa, 0, access == Access.Write ? 1 : 0);
+  else event(EventKind.Exit, vm, status, gpa, access, 0);
   return status;
 }
 
@@ -87,9 +91,11 @@ export function vcpuLoad(run: usize, gpa: u64, size: u32, access: i32): Status {
       store<u64>(run, oneByOne(entryTable(entry) + (<u32>gpa & 4095), size), RUN_VALUE);
       return Status.Ok;
     }
+    store<u64>(run, 0, RUN_VALUE);
+    return notRam(run, vm, gpa, size, access);
   }
   store<u64>(run, 0, RUN_VALUE);
-  return slow(run, gpa, size, access);
+  return straddle(run, gpa, size, access);
 }
 
 /** Store the low `size` bytes of `value` at gpa. */
@@ -106,24 +112,25 @@ export function vcpuStore(run: usize, gpa: u64, size: u32, value: u64): Status {
       else store<u8>(p, <u8>value);
       return Status.Ok;
     }
+    store<u64>(run, value, RUN_VALUE);
+    return notRam(run, vm, gpa, size, Access.Write);
   }
   store<u64>(run, value, RUN_VALUE);
-  return slow(run, gpa, size, Access.Write);
+  return straddle(run, gpa, size, Access.Write);
 }
 
-/** RUN_VALUE from or to gpa: over a page boundary, or not in RAM. */
-function slow(run: usize, gpa: u64, size: u32, access: i32): Status {
+/** `translate` found no entry: MMIO with RUN_VALUE as its data, or the access failed. */
+function notRam(run: usize, vm: usize, gpa: u64, size: u32, access: i32): Status {
+  if (load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
+  exitMmio(run, vm, gpa, size, access == Access.Write, run + RUN_VALUE);
+  return Status.Ok;
+}
+
+/** RUN_VALUE from or to gpa over a page boundary. */
+function straddle(run: usize, gpa: u64, size: u32, access: i32): Status {
   const vm: usize = load<u32>(run, RUN_VM);
   const value = run + RUN_VALUE;
-  const room: u32 = 4096 - (<u32>gpa & 4095);
-  const n = size < room ? size : room;
-  if (n == size) {
-    const entry = translate(run, vm, gpa, access);
-    if (entry != 0) return transfer(entry, gpa, value, n, access);
-    if (load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
-    exitMmio(run, vm, gpa, n, access == Access.Write, value);
-    return Status.Ok;
-  }
+  const n: u32 = 4096 - (<u32>gpa & 4095);
   // Both pages before any byte moves (R1.3). The lower page decides (R9.8): broken RAM there ends it, and
   // behind MMIO even broken RAM comes out as MMIO, because the access is being emulated by then.
   const next = gpa + n;
@@ -149,9 +156,8 @@ function slow(run: usize, gpa: u64, size: u32, access: i32): Status {
   return Status.Ok;
 }
 
-function transfer(entry: u64, gpa: u64, value: usize, len: u32, access: i32): Status {
+function transfer(entry: u64, gpa: u64, value: usize, len: u32, access: i32): void {
   const p = entryTable(entry) + (<u32>gpa & 4095);
   if (access == Access.Write) memory.copy(p, value, len);
   else memory.copy(value, p, len);
-  return Status.Ok;
 }

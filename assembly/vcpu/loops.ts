@@ -1,7 +1,6 @@
 // Guest code in a loop: small programs that would run without leaving the guest, so they run without
 // leaving the engine. Each stops at the first access that fails and says where in the run record.
 import { Access, RUN_BUFFER, RUN_EXITS, RUN_STATUS, RUN_VALUE, RUN_VM, Status } from '../abi/status';
-import { TransportReg } from '../abi/pvmemcontrol';
 import { bytesDiffer } from '../frames/bytes';
 import { min } from '../base/math';
 import { entryTable } from '../slat/entry';
@@ -104,18 +103,20 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
 
 /**
  * The guest driver's send, in one crossing: the 32 bytes of RUN_BUFFER into the per-CPU buffer at gpa, the
- * doorbell to the command register of the window at `bar`, the buffer back into RUN_BUFFER.
+ * doorbell to the command register at `register`, the buffer back into RUN_BUFFER.
  * The same accesses one by one give the same result.
  */
-export function vcpuRequest(run: usize, gpa: u64, bar: u64, doorbell: u32): Status {
+export function vcpuRequest(run: usize, gpa: u64, register: u64, doorbell: u32): Status {
   const vm: usize = load<u32>(run, RUN_VM);
-  if ((<u32>gpa & 4095) > 4064) return requestSlow(run, gpa, bar, doorbell);
+  if ((<u32>gpa & 4095) > 4064) return requestSlow(run, gpa, register, doorbell);
   let entry = translate(run, vm, gpa, Access.Write);
-  if (entry == 0) return requestSlow(run, gpa, bar, doorbell);
+  if (entry == 0) {
+    return load<u32>(run, RUN_STATUS) == Status.Mmio ? requestSlow(run, gpa, register, doorbell) : exitFailed(run, vm, gpa, Access.Write);
+  }
   let p = entryTable(entry) + (<u32>gpa & 4095);
   v128.store(p, v128.load(run, RUN_BUFFER), 0);
   v128.store(p, v128.load(run, RUN_BUFFER + 16), 16);
-  const status = vcpuStore(run, bar + TransportReg.Command, 4, doorbell);
+  const status = vcpuStore(run, register, 4, doorbell);
   if (status != Status.Ok) return status;
   entry = translate(run, vm, gpa, Access.Read);
   if (entry == 0) return exitFailed(run, vm, gpa, Access.Read);
@@ -126,12 +127,12 @@ export function vcpuRequest(run: usize, gpa: u64, bar: u64, doorbell: u32): Stat
 }
 
 /** A buffer over a page boundary, or one that is no RAM: in words of 8 bytes. */
-function requestSlow(run: usize, gpa: u64, bar: u64, doorbell: u32): Status {
+function requestSlow(run: usize, gpa: u64, register: u64, doorbell: u32): Status {
   for (let i: usize = 0; i < 32; i += 8) {
     const status = vcpuStore(run, gpa + i, 8, load<u64>(run + RUN_BUFFER + i));
     if (status != Status.Ok) return status;
   }
-  const rung = vcpuStore(run, bar + TransportReg.Command, 4, doorbell);
+  const rung = vcpuStore(run, register, 4, doorbell);
   if (rung != Status.Ok) return rung;
   for (let i: usize = 0; i < 32; i += 8) {
     const status = vcpuLoad(run, gpa + i, 8, Access.Read);
@@ -152,6 +153,6 @@ export function vcpuStoreAt(run: usize, gpa: f64, size: u32, low: u32, high: u32
   return vcpuStore(run, <u64>gpa, size, <u64>low | ((<u64>high) << 32));
 }
 
-export function vcpuRequestAt(run: usize, gpa: f64, bar: f64, doorbell: u32): Status {
-  return vcpuRequest(run, <u64>gpa, <u64>bar, doorbell);
+export function vcpuRequestAt(run: usize, gpa: f64, register: f64, doorbell: u32): Status {
+  return vcpuRequest(run, <u64>gpa, <u64>register, doorbell);
 }

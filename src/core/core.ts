@@ -1,6 +1,7 @@
 // The one place that speaks linear memory. Views are stable: memory is made at its full size and never grows.
-import * as layout from './layout.ts';
+
 import type { CoreExports, Ptr } from './exports.ts';
+import * as layout from './layout.ts';
 
 export class Core {
   readonly x: CoreExports;

@@ -30,8 +30,8 @@ export interface CoreExports {
   vcpuFill(run: Ptr, gpa: bigint, len: bigint, byte: number): bigint;
   vcpuVerify(run: Ptr, gpa: bigint, len: bigint, byte: number): bigint;
   vcpuStride(run: Ptr, gpa: bigint, span: bigint, stride: bigint, accesses: number, write: number): number;
-  vcpuRequest(run: Ptr, gpa: bigint, bar: bigint, doorbell: number): number;
-  vcpuRequestAt(run: Ptr, gpa: number, bar: number, doorbell: number): number;
+  vcpuRequest(run: Ptr, gpa: bigint, register: bigint, doorbell: number): number;
+  vcpuRequestAt(run: Ptr, gpa: number, register: number, doorbell: number): number;
 
   mmioRead(vm: Ptr, gpa: bigint, len: number, to: Ptr): number;
   mmioWrite(vm: Ptr, gpa: bigint, len: number, from: Ptr): number;

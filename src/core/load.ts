@@ -19,7 +19,9 @@ const modules = new Map<string, Promise<WebAssembly.Module>>();
 async function bytesOf(url: URL): Promise<BufferSource> {
   if (url.protocol === 'file:') {
     // Hidden from bundlers: a page never gets here.
-    const fs = (await import(/* @vite-ignore */ 'node:fs/promises'.slice(0))) as typeof import('node:fs/promises');
+    const fs = (await import(
+      /* @vite-ignore */ 'node:fs/promises'.slice(0)
+    )) as typeof import('node:fs/promises');
     return new Uint8Array(await fs.readFile(url));
   }
   const response = await fetch(url);
@@ -36,7 +38,11 @@ function moduleOf(build: CoreBuild, memory: WasmMemory): Promise<WebAssembly.Mod
       .then((bytes) => WebAssembly.compile(bytes))
       .catch((cause: unknown) => {
         modules.delete(key);
-        throw new SlatboxError('SLB-026', `the core "${key}" could not be loaded: ${cause}`, 'run `npm run build` first');
+        throw new SlatboxError(
+          'SLB-026',
+          `the core "${key}" could not be loaded: ${cause}`,
+          'run `npm run build` first',
+        );
       });
     modules.set(key, module);
   }
@@ -65,7 +71,11 @@ export async function loadCore(
   try {
     memory = new WebAssembly.Memory({ initial: wasmPages, maximum: wasmPages, shared: kind === 'threads' });
   } catch (cause) {
-    throw new SlatboxError('SLB-020', `no linear memory of ${bytes} bytes: ${cause}`, 'give the host less memory');
+    throw new SlatboxError(
+      'SLB-020',
+      `no linear memory of ${bytes} bytes: ${cause}`,
+      'give the host less memory',
+    );
   }
   // The loader turns an abort of the debug core into a readable error. Its wrapped exports cost more a
   // call than the instance's own, so those are used.

@@ -160,9 +160,14 @@ export class Driver {
   #send(device: Device, buf: Buf, cpu: number): number {
     const channel = device.channels[cpu];
     if (!channel) return -Errno.EINVAL;
-    if (!this.#port.copyToBuffer(channel.gpa, buf.bytes, cpu)) return -Errno.EFAULT;
-    this.#port.write32(device.commandRegister, channel.command, cpu);
-    return this.#port.copyFromBuffer(channel.gpa, buf.bytes, cpu) ? 0 : -Errno.EFAULT;
+    const port = this.#port;
+    if (port.request) {
+      const done = port.request(channel.gpa, device.commandRegister, channel.command, buf.bytes, cpu);
+      return done ? 0 : -Errno.EFAULT;
+    }
+    if (!port.copyToBuffer(channel.gpa, buf.bytes, cpu)) return -Errno.EFAULT;
+    port.write32(device.commandRegister, channel.command, cpu);
+    return port.copyFromBuffer(channel.gpa, buf.bytes, cpu) ? 0 : -Errno.EFAULT;
   }
 
   /** RESET, REGISTER for each cpu, READY; undefined at the first answer that is not ACK. */

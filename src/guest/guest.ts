@@ -1,5 +1,15 @@
 // The guest: vCPU accesses at guest-physical addresses, small loops of guest code, the driver.
-import { Access as AccessKind, RUN_EXIT, RUN_EXIT_SIZE, RUN_EXITS, RUN_FAULT_GPA, RUN_FAULT_WRITE, RUN_STATUS, RUN_VALUE, Status } from '../../assembly/abi/status.ts';
+import {
+  Access as AccessKind,
+  RUN_EXIT,
+  RUN_EXIT_SIZE,
+  RUN_EXITS,
+  RUN_FAULT_GPA,
+  RUN_FAULT_WRITE,
+  RUN_STATUS,
+  RUN_VALUE,
+  Status,
+} from '../../assembly/abi/status.ts';
 import type { Gpa } from '../address.ts';
 import { gpa as gpaOf } from '../address.ts';
 import type { Ptr } from '../core/exports.ts';
@@ -38,20 +48,25 @@ export class Guest {
     this.#vm = vm;
     this.#runs = Array.from({ length: vm.cpus }, (_, cpu) => vm.host.core.x.runOf(vm.ptr, cpu) >>> 0);
     this.driver = new Driver(new VmPort(vm, this), { abi: vm.abi });
-    this.pvmemcontrol = new Requests(this.driver, vm.abi);
+    this.pvmemcontrol = new Requests(this.driver, vm.cpus);
   }
 
   /** The run record of a vCPU. SlatboxError SLB-023. */
   run(cpu = 0): Ptr {
     const run = this.#runs[cpu];
-    if (run === undefined) throw new SlatboxError('SLB-023', `there is no vCPU ${cpu}`, `this VM has ${this.#vm.cpus}, from 0 on`);
+    if (run === undefined)
+      throw new SlatboxError('SLB-023', `there is no vCPU ${cpu}`, `this VM has ${this.#vm.cpus}, from 0 on`);
     return run;
   }
 
   /** One load. An access over a page border is one access with up to two exits. */
   load(gpa: AddressLike, size: AccessSize, on: OnCpu = {}): Access {
     const run = this.run(on.cpu);
-    return this.#ended(run, this.#vm.host.core.x.vcpuLoad(run, gpaOf(gpa), checked(size), AccessKind.Read), size);
+    return this.#ended(
+      run,
+      this.#vm.host.core.x.vcpuLoad(run, gpaOf(gpa), checked(size), AccessKind.Read),
+      size,
+    );
   }
 
   store(gpa: AddressLike, size: AccessSize, value: bigint | number, on: OnCpu = {}): Access {
@@ -176,7 +191,11 @@ export class Guest {
 
 function checked(size: number): number {
   if (size === 1 || size === 2 || size === 4 || size === 8) return size;
-  throw new SlatboxError('SLB-022', `an access of ${size} bytes`, 'a vCPU loads and stores 1, 2, 4 or 8 bytes');
+  throw new SlatboxError(
+    'SLB-022',
+    `an access of ${size} bytes`,
+    'a vCPU loads and stores 1, 2, 4 or 8 bytes',
+  );
 }
 
 /** The largest access that still fits and is aligned. */

@@ -23,4 +23,10 @@ export interface DriverPort {
   copyToBuffer(gpa: bigint, request: Uint8Array, cpu: number): boolean;
   /** Loads the response (32 bytes) into `out`. False: as `copyToBuffer`. */
   copyFromBuffer(gpa: bigint, out: Uint8Array, cpu: number): boolean;
+
+  /**
+   * The three steps of a request at once, where the port can: `buf` into the buffer at gpa, `command` to the
+   * command register, the buffer back into `buf`. The same accesses, in the same order. False: one did not finish.
+   */
+  request?(gpa: bigint, register: bigint, command: number, buf: Uint8Array, cpu: number): boolean;
 }

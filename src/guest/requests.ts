@@ -1,47 +1,65 @@
 // The fifteen requests by name, through the driver. The driver is probed at the first one.
+import { Errno } from '../../assembly/abi/errno.ts';
 import { Func } from '../../assembly/abi/pvmemcontrol.ts';
 import { gpa as gpaOf } from '../address.ts';
 import { SlatboxError } from '../errors.ts';
-import { errnoName } from '../observe/names.ts';
 import { parseInteger } from '../size.ts';
-import type { AbiName, Response } from '../types.ts';
+import type { Response } from '../types.ts';
 import type { Driver } from './driver.ts';
 import type { Range } from './guest.ts';
+import { funcCode } from './uapi.ts';
 
 export type RequestRange = Range & { readonly arg?: bigint | number };
 
-/** memctl's numbers where they differ (LKML posting, uapi memctl.h); it has no MERGEABLE. */
-const MEMCTL: Readonly<Partial<Record<Func, number>>> = {
-  [Func.Unmergeable]: 5,
-  [Func.Dontdump]: 6,
-  [Func.SetVmaAnonName]: 13,
-  // The first code that memctl does not know: the device answers EOPNOTSUPP.
-  [Func.Mergeable]: 14,
-};
+/** memctl has no MERGEABLE: the first code that it does not know, which the device answers with EOPNOTSUPP. */
+const MEMCTL_UNKNOWN = 14;
+
+const failed = (negative: number): Response => ({
+  errno: Math.abs(negative),
+  code: 0,
+  value: 0n,
+  arg0: 0n,
+  arg1: 0n,
+});
 
 export class Requests {
   readonly #driver: Driver;
-  readonly #abi: AbiName;
+  readonly #cpus: number;
 
-  constructor(driver: Driver, abi: AbiName) {
+  constructor(driver: Driver, cpus: number) {
     this.#driver = driver;
-    this.#abi = abi;
+    this.#cpus = cpus;
   }
 
-  /** Sends function `func` (numbers of the merged generation). SlatboxError SLB-029 when the driver cannot be bound. */
+  /**
+   * Sends function `func` (numbers of the merged generation). Where the ioctl would fail (the guest has taken its own
+   * buffer away, the device is broken) `errno` is the ioctl's. SlatboxError SLB-029 when RAM has no room for buffers.
+   */
   call(func: Func, o: RequestRange): Response {
+    const cpu = o.cpu ?? 0;
     if (!this.#driver.bound) {
       const error = this.#driver.probe();
-      if (error !== 0) {
-        throw new SlatboxError('SLB-029', `the driver's probe failed: ${errnoName(-error)}`, 'is the first RAM region at least 64K long?');
+      if (error === -Errno.ENOMEM) {
+        throw new SlatboxError(
+          'SLB-029',
+          'no room for the per-CPU buffers',
+          'the first RAM region needs 32K and 4K a vCPU',
+        );
       }
+      if (error !== 0) return failed(error);
     }
-    const code = this.#abi === 'memctl' ? (MEMCTL[func] ?? func) : func;
-    const answer = this.#driver.vmmCall(code, gpaOf(o.gpa), parseInteger(o.len, 'len'), BigInt(o.arg ?? 0), o.cpu ?? 0);
-    if (typeof answer === 'number') {
-      throw new SlatboxError('SLB-029', `the request was not sent: ${errnoName(-answer)}`, 'the per-CPU buffer or the vCPU is not there');
+    if (!Number.isInteger(cpu) || cpu < 0 || cpu >= this.#cpus) {
+      throw new SlatboxError('SLB-023', `there is no vCPU ${cpu}`, `this VM has ${this.#cpus}, from 0 on`);
     }
-    return answer;
+    const code = funcCode(this.#driver.abi, func) ?? MEMCTL_UNKNOWN;
+    const answer = this.#driver.vmmCall(
+      code,
+      gpaOf(o.gpa),
+      parseInteger(o.len, 'len'),
+      BigInt(o.arg ?? 0),
+      cpu,
+    );
+    return typeof answer === 'number' ? failed(answer) : answer;
   }
 
   info = (o: Partial<RequestRange> = {}): Response => this.call(Func.Info, { gpa: 0, len: 0, ...o });

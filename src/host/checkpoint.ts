@@ -3,7 +3,16 @@
 // records are found by their number, and a replay writes the same ones again.
 import type { Core } from '../core/core.ts';
 import {
-  HOST, HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_TABLE_COUNTS, POOL_BASE, POOL_BUMP, POOL_HIGH, POOL_STACK, POOL_STACKED,
+  HOST,
+  HOST_ARENA,
+  HOST_FRAMES,
+  HOST_SWAP,
+  HOST_TABLE_COUNTS,
+  POOL_BASE,
+  POOL_BUMP,
+  POOL_HIGH,
+  POOL_STACK,
+  POOL_STACKED,
   SCRATCH,
 } from '../core/layout.ts';
 import { SlatboxError } from '../errors.ts';
@@ -20,6 +29,8 @@ interface Pages {
 }
 
 export interface Checkpoint {
+  /** Serial of the host it was taken from. */
+  readonly host: number;
   readonly header: Uint8Array;
   readonly stacks: readonly { readonly at: number; readonly bytes: Uint8Array }[];
   readonly metadata: readonly { readonly at: number; readonly bytes: Uint8Array }[];
@@ -35,7 +46,9 @@ export function takeCheckpoint(host: Host): Checkpoint {
   const { core } = host;
   const copy = (at: number, length: number) => ({ at, bytes: core.u8.slice(at, at + length) });
   const header = core.u8.slice(HOST, SCRATCH);
-  const stacks = POOLS.map((pool) => copy(core.readU32(pool + POOL_STACK), core.readU32(pool + POOL_STACKED) * 4));
+  const stacks = POOLS.map((pool) =>
+    copy(core.readU32(pool + POOL_STACK), core.readU32(pool + POOL_STACKED) * 4),
+  );
   const bumped = core.readU32(HOST_ARENA + POOL_BUMP);
   const metadata = [
     copy(core.readU32(HOST_TABLE_COUNTS), bumped * 2),
@@ -44,7 +57,7 @@ export function takeCheckpoint(host: Host): Checkpoint {
   const pages = takePages(core);
   const sizes = [...stacks, ...metadata].reduce((sum, part) => sum + part.bytes.length, header.length);
   const bytes = sizes + pages.numbers.length * 16 + pages.bodies.length * 4096;
-  return { header, stacks, metadata, pages, vms: host.vms.map((vm) => vm.save()), bytes };
+  return { host: host.serial, header, stacks, metadata, pages, vms: host.vms.map((vm) => vm.save()), bytes };
 }
 
 function takePages(core: Core): Pages {
@@ -71,8 +84,19 @@ function takePages(core: Core): Pages {
 
 export function restoreCheckpoint(host: Host, checkpoint: Checkpoint): void {
   const { core } = host;
+  if (checkpoint.host !== host.serial) {
+    throw new SlatboxError(
+      'SLB-027',
+      'the checkpoint is one of another host',
+      'restore it on the host it was taken from',
+    );
+  }
   if (checkpoint.vms.length !== host.vms.length) {
-    throw new SlatboxError('SLB-027', 'the checkpoint has another number of VMs than the host', 'restore it on the host it was taken from');
+    throw new SlatboxError(
+      'SLB-027',
+      'the checkpoint has another number of VMs than the host',
+      'take checkpoints after the last createVm',
+    );
   }
   // What was ever used stays used: a frame behind the old bump pointer may hold bytes that came after.
   const high = POOLS.map((pool) => core.readU32(pool + POOL_HIGH));

@@ -18,7 +18,11 @@ const GIB = 2 ** 30;
 const DEFAULT_POOL = GIB;
 const DEFAULT_SWAP = 256 * 2 ** 20;
 
+let hosts = 0;
+
 export class Host {
+  /** Which host of this process it is: a checkpoint belongs to one. */
+  readonly serial = ++hosts;
   readonly core: Core;
   readonly events: EventLog;
   readonly names = new Names();
@@ -90,11 +94,17 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
   const pool = options.memory === undefined ? DEFAULT_POOL : parseSize(options.memory, 'memory');
   const swap = options.swap === undefined ? DEFAULT_SWAP : parseSize(options.swap, 'swap');
   const frames = Math.ceil(pool / PAGE);
-  if (frames === 0) throw new SlatboxError('SLB-020', 'a host needs at least one frame', 'memory: 4K or more');
+  if (frames === 0)
+    throw new SlatboxError('SLB-020', 'a host needs at least one frame', 'memory: 4K or more');
   // Metadata: an eighth of the pool covers sparse use; the base is for large, hardly touched guests.
   const arena = 16384 + (frames >>> 3);
   const pages = { frames, arena, swap: Math.ceil(swap / PAGE) };
-  const core = await loadCore(options.core ?? 'release', options.wasmMemory ?? 'plain', pages, options.events ?? true);
+  const core = await loadCore(
+    options.core ?? 'release',
+    options.wasmMemory ?? 'plain',
+    pages,
+    options.events ?? true,
+  );
   return new Host(core);
 }
 

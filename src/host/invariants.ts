@@ -1,7 +1,8 @@
 // What a broken invariant is in words. Numbers: Broken of assembly/observe/check.ts.
+
+import { hex } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import { SCRATCH, SCRATCH_SIZE } from '../core/layout.ts';
-import { hex } from '../address.ts';
 
 const SENTENCES = [
   'nothing',

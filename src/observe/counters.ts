@@ -43,6 +43,7 @@ export function readCounters(vm: Vm): Counters {
   };
   for (const [name, n] of Object.entries(NAMES)) out[name] = counter(n);
   // INFO is answered by the device itself: no system call.
-  for (let f = 1; f < FUNC_NAMES.length; f++) out[`hostcalls.${FUNC_NAMES[f]}`] = counter(Counter.HostCallBase + f);
+  for (let f = 1; f < FUNC_NAMES.length; f++)
+    out[`hostcalls.${FUNC_NAMES[f]}`] = counter(Counter.HostCallBase + f);
   return out;
 }

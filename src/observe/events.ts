@@ -4,8 +4,8 @@ import { Status } from '../../assembly/abi/status.ts';
 import { formatAddress, hex } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import { EVENTS, HOST_EVENT_SEQ, HOST_EVENTS_ON } from '../core/layout.ts';
-import { errnoName, funcName } from './names.ts';
 import type { EventRecord } from '../types.ts';
+import { errnoName, funcName } from './names.ts';
 
 interface Raw {
   readonly n: number;
@@ -18,12 +18,12 @@ type Reader = (raw: Raw) => { kind: string; detail: Detail; text: string };
 
 const STATES = ['broken', 'init', 'ready'];
 const COMMANDS: Readonly<Record<number, string>> = {
-  0x060fe6d2: 'RESET',
-  0x0e359539: 'REGISTER',
-  0x0ca8d227: 'READY',
-  0x030f5da0: 'DISCONNECT',
-  0x03cf5196: 'ACK',
-  0x01fba249: 'ERROR',
+  101705426: 'RESET',
+  238392633: 'REGISTER',
+  212390439: 'READY',
+  51338656: 'DISCONNECT',
+  63918486: 'ACK',
+  33268297: 'ERROR',
 };
 const page = (vpn: bigint): string => hex(vpn << 12n);
 const answer = (errno: number): string => (errno === 0 ? '0' : `-1 ${errnoName(errno)}`);
@@ -58,7 +58,9 @@ const READERS: Readonly<Record<number, Reader>> = {
   [EventKind.Zap]: ({ n, a, b, c }) => ({
     kind: 'zap',
     detail: { entries: n, from: page(a), to: c ? 'all' : page(b) },
-    text: c ? `${n} SLAT entries dropped to make room for tables` : `${n} SLAT entries zapped in ${page(a)}…${page(b)}, TLB flush`,
+    text: c
+      ? `${n} SLAT entries dropped to make room for tables`
+      : `${n} SLAT entries zapped in ${page(a)}…${page(b)}, TLB flush`,
   }),
   [EventKind.Violation]: ({ n, a }) => ({
     kind: 'violation',
@@ -68,27 +70,56 @@ const READERS: Readonly<Record<number, Reader>> = {
   [EventKind.Exit]: ({ n, a, b, c }) => {
     if (n === Status.Mmio) {
       const access = c ? 'write' : 'read';
-      return { kind: 'exit', detail: { reason: 'MMIO', gpa: hex(a), len: Number(b), access }, text: `exit MMIO ${access} ${hex(a)} ${b} bytes` };
+      return {
+        kind: 'exit',
+        detail: { reason: 'MMIO', gpa: hex(a), len: Number(b), access },
+        text: `exit MMIO ${access} ${hex(a)} ${b} bytes`,
+      };
     }
-    const reason = n === Status.OutOfMemory ? 'OUT_OF_MEMORY' : n === Status.InternalError ? 'INTERNAL_ERROR' : 'EFAULT';
+    const reason =
+      n === Status.OutOfMemory ? 'OUT_OF_MEMORY' : n === Status.InternalError ? 'INTERNAL_ERROR' : 'EFAULT';
     const access = ACCESS[Number(b)] ?? '';
-    return { kind: 'exit', detail: { reason, gpa: hex(a), access }, text: `exit ${reason} ${access} ${hex(a)}` };
+    return {
+      kind: 'exit',
+      detail: { reason, gpa: hex(a), access },
+      text: `exit ${reason} ${access} ${hex(a)}`,
+    };
   },
   [EventKind.Fault]: ({ n, a, b }) => ({
     kind: 'fault',
     detail: { hva: page(a), page: String.fromCharCode(Number(b)), major: n },
     text: `${n ? 'major' : 'minor'} fault at ${page(a)} → ${b === 0x7an ? 'zero page' : 'anonymous page'}`,
   }),
-  [EventKind.VmaSplit]: ({ a }) => ({ kind: 'vma-split', detail: { at: page(a) }, text: `VMA split at ${page(a)}` }),
+  [EventKind.VmaSplit]: ({ a }) => ({
+    kind: 'vma-split',
+    detail: { at: page(a) },
+    text: `VMA split at ${page(a)}`,
+  }),
   [EventKind.VmaMerge]: ({ a, b }) => ({
     kind: 'vma-merge',
     detail: { start: page(a), end: page(b) },
     text: `VMAs merged to ${page(a)}…${page(b)}`,
   }),
-  [EventKind.ReclaimLazy]: ({ a }) => ({ kind: 'reclaim', detail: { hva: page(a) }, text: `lazily freed page ${page(a)} dropped` }),
-  [EventKind.SwapOut]: ({ a, b }) => ({ kind: 'swap-out', detail: { hva: page(a), slot: Number(b) }, text: `page ${page(a)} swapped out` }),
-  [EventKind.SwapIn]: ({ a, b }) => ({ kind: 'swap-in', detail: { hva: page(a), slot: Number(b) }, text: `page ${page(a)} swapped in` }),
-  [EventKind.Oom]: ({ a }) => ({ kind: 'oom', detail: { frames: Number(a) }, text: `no frame to be had: all ${a} are in use` }),
+  [EventKind.ReclaimLazy]: ({ a }) => ({
+    kind: 'reclaim',
+    detail: { hva: page(a) },
+    text: `lazily freed page ${page(a)} dropped`,
+  }),
+  [EventKind.SwapOut]: ({ a, b }) => ({
+    kind: 'swap-out',
+    detail: { hva: page(a), slot: Number(b) },
+    text: `page ${page(a)} swapped out`,
+  }),
+  [EventKind.SwapIn]: ({ a, b }) => ({
+    kind: 'swap-in',
+    detail: { hva: page(a), slot: Number(b) },
+    text: `page ${page(a)} swapped in`,
+  }),
+  [EventKind.Oom]: ({ a }) => ({
+    kind: 'oom',
+    detail: { frames: Number(a) },
+    text: `no frame to be had: all ${a} are in use`,
+  }),
   [EventKind.BufferFault]: ({ n, a }) => ({
     kind: 'buffer-fault',
     detail: { gpa: hex(a), access: n ? 'write' : 'read' },

@@ -5,8 +5,21 @@ export const errnoName = (errno: number): string => Errno[errno] ?? `errno ${err
 
 /** Requests by function code of the merged generation, as scenario files and counters name them. */
 export const FUNC_NAMES = [
-  'info', 'dontneed', 'remove', 'free', 'pageout', 'dontdump', 'set-vma-anon-name', 'mlock', 'munlock', 'mprotect-none',
-  'mprotect-r', 'mprotect-w', 'mprotect-rw', 'mergeable', 'unmergeable',
+  'info',
+  'dontneed',
+  'remove',
+  'free',
+  'pageout',
+  'dontdump',
+  'set-vma-anon-name',
+  'mlock',
+  'munlock',
+  'mprotect-none',
+  'mprotect-r',
+  'mprotect-w',
+  'mprotect-rw',
+  'mergeable',
+  'unmergeable',
 ] as const;
 
 export const funcName = (code: bigint): string => FUNC_NAMES[Number(code)] ?? `function ${code}`;

@@ -1,7 +1,7 @@
 // The observers of one VM: values, never live references. Each costs what it shows.
-import { PAGE_SIZE } from '../address.ts';
+
 import type { Gpa, Hva } from '../address.ts';
-import { gpa as gpaOf, hva as hvaOf } from '../address.ts';
+import { gpa as gpaOf, hva as hvaOf, PAGE_SIZE } from '../address.ts';
 import { SCRATCH, SCRATCH_SIZE, VM_RSS } from '../core/layout.ts';
 import { SlatboxError } from '../errors.ts';
 import type { AddressLike, Counters, Lens, Vma, Walk } from '../types.ts';
@@ -39,7 +39,8 @@ export class Observe {
     const { core } = this.#vm.host;
     const first = hvaOf(hva) >> 12n;
     let out = '';
-    for (let i = 0; i < pages; i++) out += String.fromCharCode(core.x.pageLetter(this.#vm.ptr, first + BigInt(i)));
+    for (let i = 0; i < pages; i++)
+      out += String.fromCharCode(core.x.pageLetter(this.#vm.ptr, first + BigInt(i)));
     return out;
   }
 
@@ -64,7 +65,11 @@ export class Observe {
     const start: Gpa = gpaOf(gpa);
     const whole = Number.isInteger(cellShift) && cellShift >= 12 && cellShift <= 40;
     if (!whole || cells > SCRATCH_SIZE || start % (1n << BigInt(cellShift)) !== 0n) {
-      throw new SlatboxError('SLB-022', `a raster of ${width} × ${height} cells of 2^${cellShift} bytes`, 'at most 2^20 cells of 2^12 to 2^40 bytes, aligned');
+      throw new SlatboxError(
+        'SLB-022',
+        `a raster of ${width} × ${height} cells of 2^${cellShift} bytes`,
+        'at most 2^20 cells of 2^12 to 2^40 bytes, aligned',
+      );
     }
     const { core } = this.#vm.host;
     core.x.raster(this.#vm.ptr, LENSES.indexOf(lens), start >> 12n, cellShift, cells);

@@ -4,7 +4,8 @@ import type { Vma } from '../types.ts';
 /** Linux pads the address part to this column before a name (seq_setwidth, seq_pad). */
 const NAME_COLUMN = 73;
 
-const kb = (name: string, bytes: number): string => `${`${name}:`.padEnd(16)}${String(bytes / 1024).padStart(8)} kB\n`;
+const kb = (name: string, bytes: number): string =>
+  `${`${name}:`.padEnd(16)}${String(bytes / 1024).padStart(8)} kB\n`;
 
 function header(vma: Vma): string {
   const line = `${vma.start.toString(16).padStart(8, '0')}-${vma.end.toString(16).padStart(8, '0')} ${vma.perm} 00000000 00:00 0 `;

@@ -1,5 +1,14 @@
 // VMAs with their smaps numbers. Reference: linux fs/proc/task_mmu.c.
-import { VM_ACCOUNT, VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_NOHUGEPAGE, VM_NORESERVE, VM_READ, VM_WRITE } from '../../assembly/abi/vm-flags.ts';
+import {
+  VM_ACCOUNT,
+  VM_DONTDUMP,
+  VM_LOCKED,
+  VM_MERGEABLE,
+  VM_NOHUGEPAGE,
+  VM_NORESERVE,
+  VM_READ,
+  VM_WRITE,
+} from '../../assembly/abi/vm-flags.ts';
 import type { Hva } from '../address.ts';
 import { NONE, SCRATCH, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START } from '../core/layout.ts';
 import type { Vma } from '../types.ts';

@@ -1,9 +1,10 @@
 // The MMIO bus as a VMM calls it after an exit: any address, any size.
-import type { AddressLike } from '../types.ts';
+
 import { gpa as gpaOf } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import type { Ptr } from '../core/exports.ts';
 import { SCRATCH } from '../core/layout.ts';
+import type { AddressLike } from '../types.ts';
 
 /** No window is longer; bytes behind it never reach a device nor come from one. */
 const WINDOW = 16;

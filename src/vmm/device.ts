@@ -21,7 +21,6 @@ export class DeviceView {
     this.#abi = abi;
   }
 
-
   snapshot(): DeviceSnapshot {
     const core = this.#core;
     const count = core.readU32(this.#vm + VM_DEV_CONNS);

@@ -49,7 +49,11 @@ export class RamAccess {
       const at = here < 1n << 64n ? door(this.#vm.ptr, here) >>> 0 : 0;
       if (at === 0) {
         if (this.#vm.vmm.hvaOf(BigInt.asUintN(64, here)) !== undefined) {
-          throw new SlatboxError('SLB-028', `no frame for the page at ${hex(here)}, or nothing mapped there`, 'give the host more memory');
+          throw new SlatboxError(
+            'SLB-028',
+            `no frame for the page at ${hex(here)}, or nothing mapped there`,
+            'give the host more memory',
+          );
         }
         throw new SlatboxError('SLB-021', `${hex(here)} is outside RAM`, 'vm.ram lists the regions');
       }

@@ -1,0 +1,34 @@
+// The public API: one written list. Values first, then types.
+
+export type { Gfn, Gpa, Hpa, Hva, Pfn } from './address.ts';
+export { formatAddress, gpa, hex, hpa, hva } from './address.ts';
+export type { Place } from './errors.ts';
+export { SlatboxError } from './errors.ts';
+export { Driver } from './guest/driver.ts';
+export type { DriverPort } from './guest/port.ts';
+export type { Checkpoint, Region } from './machine.ts';
+export { createHost, createSandbox, Host, Vm } from './machine.ts';
+export type {
+  Action,
+  Builtin,
+  Expectation,
+  FlatStep,
+  ParsedScenario,
+  RunState,
+  Scenario,
+  ScenarioVm,
+  Step,
+  StepResult,
+} from './scenario/index.ts';
+export {
+  builtin,
+  builtins,
+  flatten,
+  loadScenario,
+  parseScenario,
+  REQUESTS,
+  ScenarioRun,
+  sandboxOptions,
+} from './scenario/index.ts';
+export { formatSize, parseInteger, parseSize } from './size.ts';
+export type * from './types.ts';
