@@ -58,7 +58,7 @@ export type Exit =
       readonly isWrite: boolean;
       readonly data: Uint8Array;
     }
-  /** KVM_RUN = -1/EFAULT with exit_reason 0: the host mapping forbids the access (KVM-FACTS R1.1). */
+  /** KVM_RUN = -1/EFAULT with exit_reason 0: the host mapping forbids the access (docs/linux-rules.md R1.1). */
   | { readonly reason: 'EFAULT'; readonly gpa: Gpa; readonly isWrite: boolean }
   /** No host frame could be had, not even by reclaim. The vCPU stands before the access and may be run again. */
   | { readonly reason: 'OUT_OF_MEMORY'; readonly gpa: Gpa; readonly isWrite: boolean }

@@ -39,9 +39,9 @@ function map(vm: usize, gfn: u64, vpn: u64, write: bool): Status {
     // A read asks for read permission of the VMA: unlike the host, KVM cannot read a page with PROT_WRITE
     // alone unless it is there and writable already (R4.2), which the branch above has seen.
     if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & (write ? VM_WRITE : VM_READ)) == 0) return Status.Efault;
-    const status = faultIn(vm, vpn, write, cursor);
+    const status = faultIn(vm, vpn, write, cursor, chunk);
     if (status != Status.Ok) return status;
-    chunk = chunkOf(vm, vpn);
+    if (chunk == 0) chunk = chunkOf(vm, vpn);
   }
   let entry: u64;
   if (bitGet(chunk + WRITABLE, i)) {

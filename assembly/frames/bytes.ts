@@ -27,6 +27,11 @@ export function frameCopy(to: u32, from: u32): void {
   memory.copy(frameAddress(to), frameAddress(from), 4096);
 }
 
+/** A few bytes: for these the call to the engine's copying routine costs more than the loop. */
+export function bytesCopy(to: usize, from: usize, n: u32): void {
+  for (let i: u32 = 0; i < n; i++) store<u8>(to + i, load<u8>(from + i));
+}
+
 /** Offset of the first byte that is not `byte` in [from, to), or `to`. */
 export function bytesDiffer(from: usize, to: usize, byte: u32): usize {
   const want = i8x16.splat(<i8>byte);

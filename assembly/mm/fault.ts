@@ -10,7 +10,7 @@ import { poolPut, poolTakeFresh } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import {
-  addBacked, addSwapped, BACKED, chunkAt, chunkIndex, chunkMake, chunkOf, DIRTY, hint, HINT_ZERO, nodeOf,
+  addBacked, addSwapped, BACKED, CHUNK_NODE, chunkAt, chunkIndex, chunkMake, chunkOf, DIRTY, hint, HINT_ZERO, nodeOf,
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from './page-state';
 import { frameGet, frameGetZeroed } from './reclaim';
@@ -23,16 +23,16 @@ export function hostAccess(vm: usize, vpn: u64, write: bool): Status {
   const flags = load<u32>(vmaAt(vm, cursor), VMA_FLAGS);
   // x86-64 has no page that can be written and not read.
   const allowed = write ? flags & VM_WRITE : flags & (VM_READ | VM_WRITE);
-  return allowed != 0 ? faultIn(vm, vpn, write, cursor) : Status.SegvAccerr;
+  return allowed != 0 ? faultIn(vm, vpn, write, cursor, chunkOf(vm, vpn)) : Status.SegvAccerr;
 }
 
 /**
  * Make page vpn present, writable and dirty for a write; present for a read (`.` becomes the zero page).
- * `cursor` is its VMA, whose permission the caller has checked. Ok or OutOfMemory, then nothing changed.
+ * `cursor` is its VMA, whose permission the caller has checked, `chunk` its chunk, 0 when absent.
+ * Ok or OutOfMemory, then nothing changed.
  */
-export function faultIn(vm: usize, vpn: u64, write: bool, cursor: u32): Status {
+export function faultIn(vm: usize, vpn: u64, write: bool, cursor: u32, chunk: usize): Status {
   const i = <u32>vpn & 511;
-  const chunk = chunkOf(vm, vpn);
   if (chunk != 0) {
     if (bitGet(chunk + BACKED, i)) {
       if (write) {
@@ -44,24 +44,24 @@ export function faultIn(vm: usize, vpn: u64, write: bool, cursor: u32): Status {
     if (bitGet(chunk + SWAPPED, i)) return swapIn(vm, vpn, write, cursor, chunk);
     if (!write && bitGet(chunk + ZERO, i)) return Status.Ok;
   }
-  return write ? anonymousPage(vm, vpn, cursor) : zeroPage(vm, vpn);
+  return write ? anonymousPage(vm, vpn, cursor, chunk) : zeroPage(vm, vpn, chunk);
 }
 
-function zeroPage(vm: usize, vpn: u64): Status {
-  const chunk = chunkMake(vm, vpn);
+function zeroPage(vm: usize, vpn: u64, chunk: usize): Status {
+  if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) return Status.OutOfMemory;
   bitSet(chunk + ZERO, <u32>vpn & 511);
-  hint(nodeOf(vm, vpn), chunkIndex(vpn), HINT_ZERO);
+  hint(load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), HINT_ZERO);
   count(vm, Counter.FaultsMinor);
   event(EventKind.Fault, vm, 0, vpn, 0x7a, 0); // z
   return Status.Ok;
 }
 
-function anonymousPage(vm: usize, vpn: u64, cursor: u32): Status {
+function anonymousPage(vm: usize, vpn: u64, cursor: u32, chunk: usize): Status {
   // The frame first: reclaim may run, and nothing of this page may be half done then.
   const frame = frameGetZeroed(vm);
   if (frame == 0) return Status.OutOfMemory;
-  const chunk = chunkMake(vm, vpn);
+  if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) {
     poolPut(HOST_FRAMES, frame);
     return Status.OutOfMemory;
@@ -77,7 +77,7 @@ function anonymousPage(vm: usize, vpn: u64, cursor: u32): Status {
   bitSet(chunk + BACKED, i);
   bitSet(chunk + DIRTY, i);
   bitSet(chunk + WRITABLE, i);
-  addBacked(vm, nodeOf(vm, vpn), chunkIndex(vpn), 1);
+  addBacked(vm, load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), 1);
   count(vm, Counter.FaultsMinor);
   event(EventKind.Fault, vm, 0, vpn, 0x61, 0); // a
   return Status.Ok;
@@ -98,7 +98,7 @@ function swapIn(vm: usize, vpn: u64, write: bool, cursor: u32, chunk: usize): St
   if (write) bitSet(chunk + DIRTY, i);
   if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) != 0) bitSet(chunk + WRITABLE, i);
   addSwapped(vm, -1);
-  addBacked(vm, nodeOf(vm, vpn), chunkIndex(vpn), 1);
+  addBacked(vm, load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), 1);
   count(vm, Counter.FaultsMajor);
   count(vm, Counter.SwapIns);
   event(EventKind.SwapIn, vm, 0, vpn, slot, 0);

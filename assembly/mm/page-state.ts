@@ -9,6 +9,7 @@
 // ╞═ chunk ═══════════════════════════════════════════════════════════════════════════╡
 // │ 0 page u32 × 512: the frame of a backed page, the slot of a swapped one           │
 // │ 2048 planes of 64 bytes: Backed, Zero, Swapped, Dirty, Lazy, Writable             │
+// │ 2432 address of the node u32                                                      │
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // A page is one of: none · Zero (zero page mapped) · Swapped · Backed (anonymous, mapped).
 // Of backed pages: Dirty = pte or folio dirty; Lazy = freed by MADV_FREE, not yet seen by reclaim again
@@ -24,6 +25,7 @@ export const DIRTY: usize = 2240;
 export const LAZY: usize = 2304;
 export const WRITABLE: usize = 2368;
 export const PLANES_END: usize = 2432;
+export const CHUNK_NODE: usize = 2432;
 
 export const NODE_BACKED: usize = 2048;
 export const NODE_HINTS: usize = 3072;
@@ -79,6 +81,7 @@ export function chunkMake(vm: usize, vpn: u64): usize {
     chunk = metadataGet();
     if (chunk == 0) return 0;
     store<u32>(node + (<usize>index << 2), <u32>chunk);
+    store<u32>(chunk, <u32>node, CHUNK_NODE);
     store<u32>(node, load<u32>(node, NODE_CHUNKS) + 1, NODE_CHUNKS);
   }
   return chunk;

@@ -9,6 +9,7 @@ import {
 import { VM_LOCKED_VM, VM_MEMLOCK, VM_NAMES } from '../base/layout';
 import { max, min } from '../base/math';
 import { faultIn } from './fault';
+import { chunkOf } from './page-state';
 import { mapsFull, vmaCut, vmaModify } from './modify';
 import { pagesDrop, pagesFree, pagesOut, pagesProtect } from './range';
 import {
@@ -219,7 +220,7 @@ function populate(vm: usize, vpn: u64, end: u64): bool {
   const cursor = vmaFind(vm, vpn);
   const write = (load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) != 0;
   // Faults change neither the list nor the place of VMAs, so the cursor holds.
-  for (; vpn < end; vpn++) if (faultIn(vm, vpn, write, cursor) != Status.Ok) return false;
+  for (; vpn < end; vpn++) if (faultIn(vm, vpn, write, cursor, chunkOf(vm, vpn)) != Status.Ok) return false;
   return true;
 }
 

@@ -7,6 +7,7 @@ import {
 } from '../abi/status';
 import { HOST_CPU, HOST_PIN_VM, HOST_PIN_VPN, VM_ID } from '../base/layout';
 import { mmioRead, mmioWrite } from '../bus/mmio';
+import { bytesCopy } from '../frames/bytes';
 import { resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
 import { EPT_R, EPT_W, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
@@ -60,7 +61,7 @@ function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: 
   if (write) claimed = mmioWrite(vm, gpa, len, data);
   else {
     // What nobody answers reads as ones, like an absent PCI device.
-    memory.fill(data, 0xff, len);
+    for (let i: u32 = 0; i < len; i++) store<u8>(data + i, 0xff);
     claimed = mmioRead(vm, gpa, len, data);
   }
   unscope(cause);
@@ -69,7 +70,7 @@ function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: 
   const p = run + RUN_EXIT + <usize>n * RUN_EXIT_SIZE;
   store<u64>(p, gpa, 0);
   store<u64>(p, 0, 8);
-  memory.copy(p + 8, data, len);
+  bytesCopy(p + 8, data, len);
   store<u32>(p, len, 16);
   store<u32>(p, write ? 1 : 0, 20);
   store<u32>(run, n + 1, RUN_EXITS);
@@ -134,6 +135,11 @@ function straddle(run: usize, gpa: u64, size: u32, access: i32): Status {
   // Both pages before any byte moves (R1.3). The lower page decides (R9.8): broken RAM there ends it, and
   // behind MMIO even broken RAM comes out as MMIO, because the access is being emulated by then.
   const next = gpa + n;
+  if (next < gpa) {
+    // Behind 2^64 there is nothing, and gpa 0 least of all: one exit for the whole access.
+    exitMmio(run, vm, gpa, size, access == Access.Write, value);
+    return Status.Ok;
+  }
   let low = translate(run, vm, gpa, access);
   if (low == 0 && load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
   if (low != 0) {
@@ -158,6 +164,6 @@ function straddle(run: usize, gpa: u64, size: u32, access: i32): Status {
 
 function transfer(entry: u64, gpa: u64, value: usize, len: u32, access: i32): void {
   const p = entryTable(entry) + (<u32>gpa & 4095);
-  if (access == Access.Write) memory.copy(p, value, len);
-  else memory.copy(value, p, len);
+  if (access == Access.Write) bytesCopy(p, value, len);
+  else bytesCopy(value, p, len);
 }
