@@ -8,6 +8,20 @@ export function wordMask(from: u32, to: u32): u64 {
   return (~(<u64>0) >> (64 - (to - from))) << from;
 }
 
+/** Bits from `start` on, of its word. */
+// @ts-ignore: decorator
+@inline
+function maskFrom(start: u32): u64 {
+  return ~(<u64>0) << (start & 63);
+}
+
+/** Bits below `end`, of the word of the last one. */
+// @ts-ignore: decorator
+@inline
+function maskBelow(end: u32): u64 {
+  return ~(<u64>0) >> ((0 - end) & 63);
+}
+
 /** Set bits [start, start+len) of the plane at `base`. */
 export function bitsSet(base: usize, start: u32, len: u32): void {
   if (len == 0) return;
@@ -15,10 +29,10 @@ export function bitsSet(base: usize, start: u32, len: u32): void {
   let p = base + ((start >> 6) << 3);
   const last = base + (((end - 1) >> 6) << 3);
   if (p == last) {
-    store<u64>(p, load<u64>(p) | wordMask(start & 63, ((end - 1) & 63) + 1));
+    store<u64>(p, load<u64>(p) | (maskFrom(start) & maskBelow(end)));
     return;
   }
-  store<u64>(p, load<u64>(p) | (~(<u64>0) << (start & 63)));
+  store<u64>(p, load<u64>(p) | maskFrom(start));
   p += 8;
   if (last - p >= 512) {
     memory.fill(p, 0xff, last - p);
@@ -27,7 +41,7 @@ export function bitsSet(base: usize, start: u32, len: u32): void {
     for (; p + 16 <= last; p += 16) v128.store(p, ones);
     if (p < last) store<u64>(p, ~(<u64>0));
   }
-  store<u64>(last, load<u64>(last) | wordMask(0, ((end - 1) & 63) + 1));
+  store<u64>(last, load<u64>(last) | maskBelow(end));
 }
 
 /** Clear bits [start, start+len). */
@@ -37,10 +51,10 @@ export function bitsClear(base: usize, start: u32, len: u32): void {
   let p = base + ((start >> 6) << 3);
   const last = base + (((end - 1) >> 6) << 3);
   if (p == last) {
-    store<u64>(p, load<u64>(p) & ~wordMask(start & 63, ((end - 1) & 63) + 1));
+    store<u64>(p, load<u64>(p) & ~(maskFrom(start) & maskBelow(end)));
     return;
   }
-  store<u64>(p, load<u64>(p) & ~(~(<u64>0) << (start & 63)));
+  store<u64>(p, load<u64>(p) & ~maskFrom(start));
   p += 8;
   if (last - p >= 512) {
     memory.fill(p, 0, last - p);
@@ -49,7 +63,7 @@ export function bitsClear(base: usize, start: u32, len: u32): void {
     for (; p + 16 <= last; p += 16) v128.store(p, zero);
     if (p < last) store<u64>(p, 0);
   }
-  store<u64>(last, load<u64>(last) & ~wordMask(0, ((end - 1) & 63) + 1));
+  store<u64>(last, load<u64>(last) & ~maskBelow(end));
 }
 
 /** How many bits of [start, start+len) are set. */
@@ -58,9 +72,10 @@ export function bitsCount(base: usize, start: u32, len: u32): u32 {
   const end = start + len;
   let p = base + ((start >> 6) << 3);
   const last = base + (((end - 1) >> 6) << 3);
-  if (p == last) return <u32>popcnt(load<u64>(p) & wordMask(start & 63, ((end - 1) & 63) + 1));
-  let n = popcnt(load<u64>(p) >> (start & 63)) + popcnt(load<u64>(last) & wordMask(0, ((end - 1) & 63) + 1));
+  if (p == last) return <u32>popcnt(load<u64>(p) & maskFrom(start) & maskBelow(end));
+  let n = popcnt(load<u64>(p) >> (start & 63)) + popcnt(load<u64>(last) << ((0 - end) & 63));
   p += 8;
+  if (p == last) return <u32>n;
   for (; p + 64 <= last; p += 64) {
     n +=
       popcnt(load<u64>(p, 0)) +
@@ -83,10 +98,10 @@ export function bitsAll(base: usize, start: u32, len: u32): bool {
   let p = base + ((start >> 6) << 3);
   const last = base + (((end - 1) >> 6) << 3);
   if (p == last) {
-    const m = wordMask(start & 63, ((end - 1) & 63) + 1);
+    const m = maskFrom(start) & maskBelow(end);
     return (load<u64>(p) & m) == m;
   }
-  const head = ~(<u64>0) << (start & 63);
+  const head = maskFrom(start);
   if ((load<u64>(p) & head) != head) return false;
   p += 8;
   for (; p + 64 <= last; p += 64) {
@@ -95,7 +110,7 @@ export function bitsAll(base: usize, start: u32, len: u32): bool {
     if (!i64x2.all_true(i64x2.eq(v128.and(a, b), i64x2.splat(-1)))) return false;
   }
   for (; p < last; p += 8) if (load<u64>(p) != ~(<u64>0)) return false;
-  const tail = wordMask(0, ((end - 1) & 63) + 1);
+  const tail = maskBelow(end);
   return (load<u64>(last) & tail) == tail;
 }
 

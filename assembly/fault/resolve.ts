@@ -4,7 +4,7 @@
 import { Counter, EventKind } from '../abi/events';
 import { Access, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
-import { ZERO_PAGE } from '../base/layout';
+import { VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
 import { slotOf, slotVpn } from '../memslot/table';
 import { faultIn } from '../mm/fault';
@@ -21,7 +21,11 @@ import { count, event, scope, unscope } from '../trace/events';
  */
 export function resolve(vm: usize, gfn: u64, access: i32): Status {
   const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
-  if (slot == 0) return access == Access.Fetch ? Status.InternalError : Status.Mmio;
+  if (slot == 0) {
+    if (access == Access.Fetch) return Status.InternalError;
+    store<u64>(vm, gfn, VM_MMIO_GFN);
+    return Status.Mmio;
+  }
   count(vm, Counter.SlatViolations);
   event(EventKind.Violation, vm, access, gfn, 0, 0);
   const cause = scope();

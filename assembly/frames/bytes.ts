@@ -7,6 +7,13 @@ export function frameAddress(page: u32): usize {
   return <usize>page << 12;
 }
 
+/** A u64 that was stored in two halves a moment ago: one wide load would wait for both stores to leave the store buffer. */
+// @ts-ignore: decorator
+@inline
+export function loadHalves(p: usize): u64 {
+  return <u64>load<u32>(p) | ((<u64>load<u32>(p, 4)) << 32);
+}
+
 /** An unrolled v128 loop: measured faster than memory.fill on a cold working set (docs/performance.md). */
 export function frameZero(page: u32): void {
   const end = frameAddress(page) + 4096;

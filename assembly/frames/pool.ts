@@ -53,10 +53,17 @@ export function poolPut(pool: usize, page: u32): void {
   store<u32>(pool, n + 1, STACKED);
 }
 
-/** 512 pages at once, as a chunk of page state holds them. */
+/**
+ * 512 pages at once, as a chunk of page state holds them; the last goes in first, so that they come out again in
+ * the order in which they were taken: zeroing frames downwards costs half as much again (docs/performance.md).
+ */
 export function poolPutChunk(pool: usize, pages: usize): void {
   const n = load<u32>(pool, STACKED);
-  memory.copy(load<u32>(pool, STACK) + (n << 2), pages, 2048);
+  let to: usize = load<u32>(pool, STACK) + (n << 2);
+  for (let from = pages + 2048; from > pages; to += 16) {
+    from -= 16;
+    v128.store(to, i32x4.shuffle(v128.load(from), i32x4.splat(0), 3, 2, 1, 0));
+  }
   store<u32>(pool, n + 512, STACKED);
 }
 

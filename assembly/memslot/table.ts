@@ -2,7 +2,7 @@
 // regions and live as long as the VM; moving and deleting them is a later matter.
 //
 // ╒═ 0 base gfn u64 ═╤═ 8 end gfn u64 ═╤═ 16 first vpn u64 ═╤═ 24 id u32 ═╤═ 28 – ═╕
-import { VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
+import { VM_MMIO_GFN, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
 
 export const SLOT_BASE: usize = 0;
 export const SLOT_END: usize = 8;
@@ -38,5 +38,6 @@ export function slotAppend(vm: usize, gfn: u64, pages: u64, vpn: u64): bool {
   store<u64>(p, vpn, SLOT_VPN);
   store<u32>(p, n, SLOT_ID);
   store<u32>(vm, n + 1, VM_SLOT_COUNT);
+  store<u64>(vm, u64.MAX_VALUE, VM_MMIO_GFN);
   return true;
 }

@@ -157,6 +157,11 @@ export function nextChunk(vm: usize, vpn: u64, end: u64): u64 {
     }
     if (chunkAt(node, chunkIndex(vpn)) != 0) return vpn;
     vpn = ((vpn >> 9) + 1) << 9;
+    // Four absent chunks of the same node at once.
+    while ((vpn & 2047) == 0 && (vpn & 0x3ffff) != 0 && vpn < end) {
+      if (v128.any_true(v128.load(node + (<usize>chunkIndex(vpn) << 2)))) break;
+      vpn += 2048;
+    }
   }
   return end;
 }

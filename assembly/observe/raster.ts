@@ -10,9 +10,9 @@ import { VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_READ, VM_WRITE } from '../abi/
 import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
 import { max, min } from '../base/math';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
-import { NODE_BACKED, NODE_HINTS, nodeOf } from '../mm/page-state';
+import { nextChunk, NODE_BACKED, NODE_HINTS, nodeOf } from '../mm/page-state';
 import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext } from '../mm/vma';
-import { EPT_RWX, EPT_W, leafTable, tableCount } from '../slat/entry';
+import { EPT_RWX, EPT_W, leafTable, nextLeafTable, tableCount } from '../slat/entry';
 import { stateLetter } from './stats';
 
 export enum Lens {
@@ -63,12 +63,10 @@ function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: 
   let backed: u64 = 0;
   let gfn = from;
   while (gfn < to) {
-    const vpn = gfn + delta;
+    const vpn = nextChunk(vm, gfn + delta, to + delta);
+    gfn = vpn - delta;
+    if (gfn >= to) break;
     const node = nodeOf(vm, vpn);
-    if (node == 0) {
-      gfn = min(to, (((vpn >> 18) + 1) << 18) - delta);
-      continue;
-    }
     const here = <usize>((gfn - origin) >> shift);
     if (here != cell) {
       cell = here;
@@ -76,10 +74,6 @@ function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: 
     }
     const index = <usize>(vpn >> 9) & 511;
     const stop = min(to, (((vpn >> 9) + 1) << 9) - delta);
-    if (load<u32>(node + (index << 2)) == 0) {
-      gfn = stop;
-      continue;
-    }
     if (span >= 512) {
       const n = load<u16>(node + (index << 1), NODE_BACKED);
       const hints: u32 = load<u8>(node + index, NODE_HINTS);
@@ -109,10 +103,10 @@ function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: 
 }
 
 function slat(vm: usize, origin: u64, from: u64, to: u64, shift: u64): void {
-  for (let gfn = from; gfn < to; ) {
+  for (let gfn = nextLeafTable(vm, from, to); gfn < to; gfn = nextLeafTable(vm, gfn, to)) {
     const stop = min(to, ((gfn >> 9) + 1) << 9);
     const table = leafTable(vm, gfn);
-    if (table != 0 && load<u16>(tableCount(table)) != 0) {
+    if (load<u16>(tableCount(table)) != 0) {
       if (shift >= 9) mark(<usize>((gfn - origin) >> shift), 2);
       else {
         for (let g = gfn; g < stop; g++) {

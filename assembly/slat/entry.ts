@@ -72,5 +72,28 @@ export function leafEntry(vm: usize, gfn: u64): u64 {
   return table == 0 ? 0 : load<u64>(table + (<usize>(gfn & 511) << 3));
 }
 
+/** First gfn from `gfn` on whose leaf table is present, at most `end`; absent tables above it are skipped whole. */
+export function nextLeafTable(vm: usize, gfn: u64, end: u64): u64 {
+  while (gfn < end) {
+    let e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
+    if ((e & EPT_RWX) == 0) {
+      gfn = ((gfn >> 27) + 1) << 27;
+      continue;
+    }
+    e = load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3));
+    if ((e & EPT_RWX) == 0) {
+      gfn = ((gfn >> 18) + 1) << 18;
+      continue;
+    }
+    const table = entryTable(e);
+    let i = <usize>(gfn >> 9) & 511;
+    while (i < 512 && (load<u64>(table + (i << 3)) & EPT_RWX) == 0) i++;
+    const found = ((gfn >> 18) << 18) + ((<u64>i) << 9);
+    if (found > gfn) gfn = found;
+    if (i < 512) break;
+  }
+  return gfn < end ? gfn : end;
+}
+
 /** Guest-physical width of a 4-level walk: 48 bits. */
 export const GFN_LIMIT: u64 = 1 << 36;

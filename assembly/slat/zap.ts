@@ -2,13 +2,17 @@
 // level-4 entry skips 512 GiB at once, and a leaf table wholly inside the range is freed as it is.
 import { VM_MAPPED, VM_ROOT } from '../base/layout';
 import { min } from '../base/math';
-import { EPT_RWX, entryTable, GFN_LIMIT, tableCount } from './entry';
+import { EPT_RWX, entryTable, GFN_LIMIT, leafEntry, tableCount } from './entry';
 import { tableFree } from './map';
 
 /** Zap [from, to). Returns how many present leaf entries were dropped. */
 export function slatZap(vm: usize, from: u64, to: u64): u64 {
   if (to > GFN_LIMIT) to = GFN_LIMIT;
   if (from >= to || load<u64>(vm, VM_MAPPED) == 0) return 0;
+  if (to - from == 1) {
+    // Most calls are about one page, and mostly there is nothing: one look, through the paging-structure cache.
+    if ((leafEntry(vm, from) & EPT_RWX) == 0) return 0;
+  }
   const zapped = zapTable(vm, load<u32>(vm, VM_ROOT), 27, from, to);
   store<u64>(vm, load<u64>(vm, VM_MAPPED) - zapped, VM_MAPPED);
   return zapped;

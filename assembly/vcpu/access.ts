@@ -5,7 +5,7 @@ import {
   Access, RUN_CPU, RUN_EXIT, RUN_EXIT_SIZE, RUN_EXITS, RUN_FAULT_GPA, RUN_FAULT_WRITE, RUN_STATUS, RUN_VALUE, RUN_VM,
   Status,
 } from '../abi/status';
-import { HOST_CPU, HOST_PIN_VM, HOST_PIN_VPN, VM_ID } from '../base/layout';
+import { HOST_CPU, HOST_PIN_VM, HOST_PIN_VPN, VM_ID, VM_MMIO_GFN } from '../base/layout';
 import { mmioRead, mmioWrite } from '../bus/mmio';
 import { bytesCopy } from '../frames/bytes';
 import { resolve } from '../fault/resolve';
@@ -20,6 +20,8 @@ function permission(access: i32): u64 {
 }
 
 /** Leaf entry that allows `access` at gpa, 0 with the status in the run record. */
+// @ts-ignore: decorator
+@inline
 export function translate(run: usize, vm: usize, gpa: u64, access: i32): u64 {
   const gfn = gpa >> 12;
   if (gfn < GFN_LIMIT) {
@@ -104,6 +106,12 @@ export function vcpuStore(run: usize, gpa: u64, size: u32, value: u64): Status {
   store<u32>(run, 0, RUN_EXITS);
   if ((<u32>gpa & 4095) + size <= 4096) {
     const vm: usize = load<u32>(run, RUN_VM);
+    // A doorbell: known to have no slot, so no walk (linux: vcpu_match_mmio_gpa).
+    if (gpa >> 12 == load<u64>(vm, VM_MMIO_GFN)) {
+      store<u64>(run, value, RUN_VALUE);
+      exitMmio(run, vm, gpa, size, true, run + RUN_VALUE);
+      return Status.Ok;
+    }
     const entry = translate(run, vm, gpa, Access.Write);
     if (entry != 0) {
       const p = entryTable(entry) + (<u32>gpa & 4095);

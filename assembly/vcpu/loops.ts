@@ -1,7 +1,7 @@
 // Guest code in a loop: small programs that would run without leaving the guest, so they run without
 // leaving the engine. Each stops at the first access that fails and says where in the run record.
 import { Access, RUN_BUFFER, RUN_EXITS, RUN_STATUS, RUN_VALUE, RUN_VM, Status } from '../abi/status';
-import { bytesDiffer } from '../frames/bytes';
+import { bytesDiffer, loadHalves } from '../frames/bytes';
 import { min } from '../base/math';
 import { entryTable } from '../slat/entry';
 import { exitFailed, translate, vcpuLoad, vcpuStore } from './access';
@@ -114,15 +114,13 @@ export function vcpuRequest(run: usize, gpa: u64, register: u64, doorbell: u32):
     return load<u32>(run, RUN_STATUS) == Status.Mmio ? requestSlow(run, gpa, register, doorbell) : exitFailed(run, vm, gpa, Access.Write);
   }
   let p = entryTable(entry) + (<u32>gpa & 4095);
-  v128.store(p, v128.load(run, RUN_BUFFER), 0);
-  v128.store(p, v128.load(run, RUN_BUFFER + 16), 16);
+  for (let o: usize = 0; o < 32; o += 8) store<u64>(p + o, loadHalves(run + RUN_BUFFER + o));
   const status = vcpuStore(run, register, 4, doorbell);
   if (status != Status.Ok) return status;
   entry = translate(run, vm, gpa, Access.Read);
   if (entry == 0) return exitFailed(run, vm, gpa, Access.Read);
   p = entryTable(entry) + (<u32>gpa & 4095);
-  v128.store(run, v128.load(p, 0), RUN_BUFFER);
-  v128.store(run, v128.load(p, 16), RUN_BUFFER + 16);
+  for (let o: usize = 0; o < 32; o += 8) store<u64>(run + o, load<u64>(p + o), RUN_BUFFER);
   return Status.Ok;
 }
 

@@ -1,10 +1,11 @@
 // How the device, a part of the VMM, reaches guest memory: gpa → region → the VMM's own page table.
 // It may fault pages in; what the VMM's protection forbids it cannot reach.
 import { Status } from '../../abi/status';
-import { PAGE_SIZE, ZERO_PAGE } from '../../base/layout';
+import { BUF_SIZE } from '../../abi/pvmemcontrol';
+import { PAGE_SIZE, VM_BUF_AT, VM_BUF_GPA, VM_BUF_VPN, ZERO_PAGE } from '../../base/layout';
 import { bitGet, bitSet } from '../../base/bits';
 import { frameAddress } from '../../frames/bytes';
-import { SLOT_END, slotOf, slotVpn } from '../../memslot/table';
+import { slotOf, slotVpn } from '../../memslot/table';
 import { hostAccess } from '../../mm/fault';
 import { BACKED, chunkOf, DIRTY, pageSlot, WRITABLE } from '../../mm/page-state';
 
@@ -13,13 +14,6 @@ export function inRam(vm: usize, gpa: u64, len: u64): bool {
   const last = gpa + len - 1;
   if (last < gpa) return false;
   return slotOf(vm, gpa >> 12) != 0 && slotOf(vm, last >> 12) != 0;
-}
-
-/** Whether [gpa, gpa+len) lies in one region. A zero-length range needs its address inside. */
-export function inRegion(vm: usize, gpa: u64, len: u64): bool {
-  const slot = slotOf(vm, gpa >> 12);
-  if (slot == 0) return false;
-  return len <= (load<u64>(slot, SLOT_END) << 12) - gpa;
 }
 
 /** Address of the byte at gpa for the VMM, 0 when it cannot be reached. */
@@ -35,8 +29,24 @@ function ramByte(vm: usize, gpa: u64, write: bool): usize {
     chunk = chunkOf(vm, vpn);
     if (!bitGet(chunk + BACKED, i)) return ZERO_PAGE + <usize>(gpa & 4095);
   }
-  if (write) bitSet(chunk + DIRTY, i);
-  return frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
+  const at = frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
+  if (write) {
+    bitSet(chunk + DIRTY, i);
+    store<u64>(vm, gpa, VM_BUF_GPA);
+    store<u64>(vm, vpn, VM_BUF_VPN);
+    store<u32>(vm, <u32>at, VM_BUF_AT);
+  }
+  return at;
+}
+
+/**
+ * Address of the buffer of 32 bytes at gpa, when it is the one last written and nothing has happened to its page
+ * since (then it is still backed, writable and dirty); else 0. KVM keeps such a gfn_to_hva_cache too.
+ */
+// @ts-ignore: decorator
+@inline
+export function knownBuffer(vm: usize, gpa: u64): usize {
+  return load<u64>(vm, VM_BUF_GPA) == gpa && (<u32>gpa & 4095) <= 4096 - BUF_SIZE ? <usize>load<u32>(vm, VM_BUF_AT) : 0;
 }
 
 /** A request buffer is 32 bytes and nearly always in one page: two vectors, not a call to the copying routine. */

@@ -3,42 +3,54 @@
 // devices/src/pvmemcontrol.rs handle_request; memctl numbers from its LKML posting.
 import { Errno } from '../../abi/errno';
 import { Counter, EventKind } from '../../abi/events';
-import { Abi, DeviceState, Func, FUNC_LAST, MEMCTL_FUNC_LAST } from '../../abi/pvmemcontrol';
+import { Abi, BUF_SIZE, DeviceState, Func, FUNC_LAST, MEMCTL_FUNC_LAST } from '../../abi/pvmemcontrol';
 import { Madv, Prot } from '../../abi/status';
 import { VMA_NAMED } from '../../abi/vm-flags';
 import { VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
-import { SLOT_BASE, SLOT_VPN, slotOf } from '../../memslot/table';
+import { loadHalves } from '../../frames/bytes';
+import { SLOT_BASE, SLOT_END, SLOT_VPN, slotOf } from '../../memslot/table';
 import { madvise, mlock, mprotect, munlock, setAnonName } from '../../mm/syscalls';
 import { count, event, lastEvent, outcome, scope, unscope } from '../../trace/events';
 import { connectionGpa } from './connection';
-import { inRegion, ramLoad, ramStore } from './ram';
+import { knownBuffer, ramLoad, ramStore } from './ram';
 import { broken } from './state';
 
 /** Run the request in connection n's buffer. The device becomes broken when its buffer cannot be reached. */
 export function requestRun(vm: usize, n: u32): void {
   const gpa = connectionGpa(vm, n);
   const buffer = vm + VM_DEV_REQUEST;
-  if (!ramLoad(vm, gpa, buffer, 32)) {
-    bufferFault(vm, gpa, 0);
-    return;
+  let at = knownBuffer(vm, gpa);
+  if (at == 0) {
+    if (!ramLoad(vm, gpa, buffer, BUF_SIZE)) {
+      bufferFault(vm, gpa, 0);
+      return;
+    }
+    at = buffer;
   }
-  const code = load<u64>(buffer, 0);
+  const code = loadHalves(at);
+  const addr = loadHalves(at + 8);
+  const length = loadHalves(at + 16);
+  const arg = loadHalves(at + 24);
   count(vm, Counter.RequestsTotal);
-  event(EventKind.Request, vm, n, code, load<u64>(buffer, 8), load<u64>(buffer, 16));
+  event(EventKind.Request, vm, n, code, addr, length);
   const cause = scope();
-  const answer = execute(vm, code, load<u64>(buffer, 8), load<u64>(buffer, 16), load<u64>(buffer, 24));
+  const answer = execute(vm, code, addr, length, arg);
   if (answer != 0) {
     count(vm, Counter.RequestsFailed);
     event(EventKind.Response, vm, <u32>answer, answer >> 32, 0, 0);
   }
-  store<u64>(buffer, answer, 0);
-  store<u64>(buffer, 0, 8);
-  store<u64>(buffer, 0, 16);
-  store<u64>(buffer, 0, 24);
-  if (code == 0) info(vm, buffer);
+  // Asked again: the call may have taken the buffer's page away.
+  at = knownBuffer(vm, gpa);
+  const direct = at != 0;
+  if (!direct) at = buffer;
+  store<u64>(at, answer, 0);
+  store<u64>(at, 0, 8);
+  store<u64>(at, 0, 16);
+  store<u64>(at, 0, 24);
+  if (code == 0) info(vm, at);
   // A guest that took its own buffer's write permission away kills the real VMM here. Ours lives on; the
   // device is broken as if it had died.
-  if (!ramStore(vm, gpa, buffer, 32)) bufferFault(vm, gpa, 1);
+  if (!direct && !ramStore(vm, gpa, buffer, BUF_SIZE)) bufferFault(vm, gpa, 1);
   unscope(cause);
 }
 
@@ -74,8 +86,9 @@ function execute(vm: usize, code: u64, addr: u64, length: u64, arg: u64): u64 {
     else if (func == 6) func = Func.Dontdump;
     else if (func == 13) func = Func.SetVmaAnonName;
   } else if (code > <u64>FUNC_LAST) return failed(Errno.EOPNOTSUPP, code);
-  if (!inRegion(vm, addr, length)) return failed(Errno.EINVAL, code);
+  // In one region; a zero-length range needs its address inside.
   const slot = slotOf(vm, addr >> 12);
+  if (slot == 0 || length > (load<u64>(slot, SLOT_END) << 12) - addr) return failed(Errno.EINVAL, code);
   const hva = ((load<u64>(slot, SLOT_VPN) - load<u64>(slot, SLOT_BASE)) << 12) + addr;
   return failed(hostCall(vm, func, hva, length, arg), 0);
 }
