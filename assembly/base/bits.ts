@@ -23,6 +23,8 @@ function maskBelow(end: u32): u64 {
 }
 
 /** Set bits [start, start+len) of the plane at `base`. */
+// @ts-ignore: decorator
+@inline
 export function bitsSet(base: usize, start: u32, len: u32): void {
   if (len == 0) return;
   const end = start + len;
@@ -45,6 +47,8 @@ export function bitsSet(base: usize, start: u32, len: u32): void {
 }
 
 /** Clear bits [start, start+len). */
+// @ts-ignore: decorator
+@inline
 export function bitsClear(base: usize, start: u32, len: u32): void {
   if (len == 0) return;
   const end = start + len;
@@ -67,6 +71,8 @@ export function bitsClear(base: usize, start: u32, len: u32): void {
 }
 
 /** How many bits of [start, start+len) are set. */
+// @ts-ignore: decorator
+@inline
 export function bitsCount(base: usize, start: u32, len: u32): u32 {
   if (len == 0) return 0;
   const end = start + len;

@@ -1,7 +1,7 @@
 // What DONTNEED, FREE, PAGEOUT and MPROTECT do to the pages of a range, chunk by chunk and word by word.
 // Cost follows the chunks that are there. The caller has decided on VMAs; this room knows only pages.
 import { HOST_FRAMES, HOST_LAZY, HOST_SWAP } from '../base/layout';
-import { wordMask } from '../base/bits';
+import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { poolPut, poolPutChunk } from '../frames/pool';
 import { notify } from '../memslot/notify';
@@ -54,13 +54,9 @@ function dropWords(vm: usize, chunk: usize, from: u32, to: u32, hints: u32): i32
       freed++;
     }
     if ((hints & HINT_SWAPPED) != 0) dropSlots(vm, chunk, p, word, mask);
-    store<u64>(p, load<u64>(p, BACKED) & ~mask, BACKED);
-    store<u64>(p, load<u64>(p, ZERO) & ~mask, ZERO);
-    store<u64>(p, load<u64>(p, DIRTY) & ~mask, DIRTY);
-    store<u64>(p, load<u64>(p, LAZY) & ~mask, LAZY);
-    store<u64>(p, load<u64>(p, WRITABLE) & ~mask, WRITABLE);
     i = next;
   }
+  for (let plane = BACKED; plane <= WRITABLE; plane += 64) bitsClear(chunk + plane, from, to - from);
   return freed;
 }
 
@@ -75,13 +71,7 @@ function dropSlots(vm: usize, chunk: usize, p: usize, word: u32, mask: u64): voi
 
 /** Take the lazily freed pages of [from, to) out of the host-wide count. */
 function uncountLazy(chunk: usize, from: u32, to: u32): void {
-  let n: u64 = 0;
-  for (let i = from; i < to; ) {
-    const next = min(((i >> 6) + 1) << 6, to) as u32;
-    n += popcnt(load<u64>(chunk + (<usize>(i >> 6) << 3), LAZY) & wordMask(i & 63, ((next - 1) & 63) + 1));
-    i = next;
-  }
-  store<u32>(HOST_LAZY, load<u32>(HOST_LAZY) - <u32>n);
+  store<u32>(HOST_LAZY, load<u32>(HOST_LAZY) - bitsCount(chunk + LAZY, from, to - from));
 }
 
 /** MADV_FREE: backed pages become clean and lazy, swapped ones are gone (rule 4.2). */
@@ -140,18 +130,17 @@ export function pagesProtect(vm: usize, vpn: u64, end: u64, writable: bool): voi
   while ((vpn = nextChunk(vm, vpn, end)) < end) {
     const chunk = chunkAt(nodeOf(vm, vpn), chunkIndex(vpn));
     const stop = min(((vpn >> 9) + 1) << 9, end);
-    if (stop - vpn == 512) {
-      for (let o: usize = 0; o < 64; o += 16) {
-        v128.store(chunk + o, writable ? v128.load(chunk + o, BACKED) : i64x2.splat(0), WRITABLE);
-      }
+    if (!writable) {
+      bitsClear(chunk + WRITABLE, <u32>vpn & 511, <u32>(stop - vpn));
+    } else if (stop - vpn == 512) {
+      for (let o: usize = 0; o < 64; o += 16) v128.store(chunk + o, v128.load(chunk + o, BACKED), WRITABLE);
     } else {
       const to = (<u32>vpn & 511) + <u32>(stop - vpn);
       for (let i = <u32>vpn & 511; i < to; ) {
         const next = min(((i >> 6) + 1) << 6, to) as u32;
         const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
         const p = chunk + (<usize>(i >> 6) << 3);
-        const on = writable ? load<u64>(p, BACKED) & mask : 0;
-        store<u64>(p, (load<u64>(p, WRITABLE) & ~mask) | on, WRITABLE);
+        store<u64>(p, load<u64>(p, WRITABLE) | (load<u64>(p, BACKED) & mask), WRITABLE);
         i = next;
       }
     }
