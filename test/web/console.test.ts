@@ -1,0 +1,181 @@
+// The console's grammar, the bounded checkpoints, the event filter, the key list.
+import { describe, expect, it } from 'vitest';
+import type { EventRecord } from '../../src/types.ts';
+import { Checkpoints } from '../../web/engine/checkpoints.ts';
+import { helpText, parseCommand, usage } from '../../web/engine/command.ts';
+import { actionOf, KEYS } from '../../web/keys.ts';
+import { depths, matches } from '../../web/model/events.ts';
+import { series } from '../../web/model/series.ts';
+import { requestFields, responseFields } from '../../web/panels/buffer-fields.ts';
+
+describe('console grammar', () => {
+  it.each([
+    ['dontneed 1G 4K --cpu 1', { dontneed: { gpa: '1G', len: '4K', cpu: 1 } }],
+    ['info', { info: {} }],
+    ['set-vma-anon-name 1G 4K 7', { 'set-vma-anon-name': { gpa: '1G', len: '4K', arg: '7' } }],
+    ['touch 1G 2M --write', { touch: { gpa: '1G', len: '2M', write: true } }],
+    ['  READ   0x1000 ', { read: { gpa: '0x1000' } }],
+    ['write 0x1000 1 0xff', { write: { gpa: '0x1000', bytes: [1, 255] } }],
+    ['fill 1G 4K 0x5a', { fill: { gpa: '1G', len: '4K', byte: 90 } }],
+    ['load 5G+2M 8', { load: { gpa: '5G+2M', size: 8 } }],
+    ['mmio.write 8 0x060fe6d2', { 'mmio.write': { off: '8', val: '0x060fe6d2' } }],
+    ['request 99 1G 4K', { request: { func: '99', gpa: '1G', len: '4K' } }],
+  ])('%s', (line, step) => {
+    expect(parseCommand(line)).toEqual({ step });
+  });
+
+  it.each([
+    ['frobnicate', /no command "frobnicate"/],
+    ['constructor', /no command/],
+    ['dontneed 1G', /len is missing; usage: dontneed GPA LEN \[ARG\] \[--cpu N\]/],
+    ['fetch 1G 2G', /"2G" is too much/],
+    ['read 1G --write', /"--write" is not understood/],
+    ['dontneed 1G 4K --cpu', /"--cpu" is not understood/],
+  ])('%s is refused', (line, problem) => {
+    expect(parseCommand(line)).toEqual({ problem: expect.stringMatching(problem) });
+  });
+
+  it('an empty line is nothing', () => {
+    expect(parseCommand('   ')).toBeUndefined();
+  });
+
+  it('help names every command once', () => {
+    const text = helpText(undefined);
+    for (const name of ['dontneed', 'mprotect-rw', 'seek', 'select']) expect(text).toContain(usage(name));
+    expect(helpText('free')).toMatch(/^free GPA LEN/);
+    expect(helpText('nope')).toBe('no command "nope"');
+  });
+});
+
+describe('checkpoints', () => {
+  it('stay bounded, keep step 0, and are never further away than the stride', () => {
+    const kept = new Checkpoints<string>(8);
+    for (let step = 0; step <= 1000; step++) {
+      if (kept.wants(step)) kept.add(step, `at ${step}`);
+      expect(kept.size).toBeLessThanOrEqual(8);
+    }
+    for (const step of [0, 1, 500, 999, 1000]) {
+      const found = kept.nearest(step);
+      expect(found?.value).toBe(`at ${found?.step}`);
+      expect(step - (found?.step ?? Number.NaN)).toBeLessThan(kept.stride);
+    }
+  });
+
+  it('forgets what lies behind a change', () => {
+    const kept = new Checkpoints<number>(8);
+    for (const step of [0, 1, 2, 3]) kept.add(step, step);
+    kept.dropAfter(1);
+    expect(kept.nearest(3)).toEqual({ step: 1, value: 1 });
+  });
+});
+
+describe('events', () => {
+  const event = (seq: number, cause: number, kind: string, cpu: number, text: string): EventRecord => ({
+    seq,
+    cause,
+    kind,
+    vm: 0,
+    cpu,
+    detail: {},
+    text,
+  });
+  const events = [
+    event(1, 0, 'exit', 0, 'exit MMIO write'),
+    event(2, 1, 'request', 0, 'dontneed 0x4000'),
+    event(3, 2, 'zap', 1, '8 entries'),
+    event(4, 99, 'vma-split', 1, 'VMA split'),
+  ];
+
+  it.each([
+    ['', [1, 2, 3, 4]],
+    ['kind:zap', [3]],
+    ['kind:zap,exit', [1, 3]],
+    ['cpu:1', [3, 4]],
+    ['cpu:1 kind:vma', [4]],
+    ['seq:2', [2, 3]],
+    ['0x4000', [2]],
+    ['MMIO', [1]],
+    ['nothing like it', []],
+  ])('filter "%s"', (filter, seqs) => {
+    expect(events.filter(matches(filter)).map((e) => e.seq)).toEqual(seqs);
+  });
+
+  it('depth follows the cause, and an unknown cause is the top', () => {
+    expect([...depths(events)]).toEqual([
+      [1, 0],
+      [2, 1],
+      [3, 2],
+      [4, 0],
+    ]);
+  });
+});
+
+describe('buffer', () => {
+  it.each([
+    ['pvmemcontrol', 1n, 'DONTNEED'],
+    ['pvmemcontrol', 5n, 'DONTDUMP'],
+    ['memctl', 5n, 'UNMERGEABLE'],
+    ['memctl', 6n, 'DONTDUMP'],
+    ['memctl', 13n, 'SET_VMA_ANON_NAME'],
+    ['pvmemcontrol', 13n, 'MERGEABLE'],
+    ['pvmemcontrol', 15n, 'no function'],
+    ['memctl', 14n, 'no function'],
+    ['pvmemcontrol', (1n << 64n) - 1n, 'no function'],
+  ] as const)('%s: func_code %i is %s', (abi, code, name) => {
+    const bytes = new Uint8Array(32);
+    new DataView(bytes.buffer).setBigUint64(0, code, true);
+    expect(requestFields(bytes, abi)[0]).toEqual({ name: 'func_code', value: code, meaning: name });
+  });
+
+  it('the same bytes as a response', () => {
+    const bytes = new Uint8Array(32);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, 22, true);
+    view.setUint32(4, 1, true);
+    view.setBigUint64(8, 0x1234_5678_9abc_def0n, true);
+    expect(responseFields(bytes).map((f) => [f.name, f.value])).toEqual([
+      ['ret_errno', 22n],
+      ['ret_code', 1n],
+      ['ret_value', 0x1234_5678_9abc_def0n],
+      ['arg0', 0n],
+      ['arg1', 0n],
+    ]);
+    expect(responseFields(bytes)[0]?.meaning).toBe('EINVAL');
+  });
+});
+
+describe('series', () => {
+  const result = (changed: Record<string, number>) => ({ changed }) as never;
+  it('is what the counter was after each step, from where the cursor is now', () => {
+    const results = [result({ rss: 10 }), result({}), result({ rss: -4 })];
+    expect(series('rss', results, { rss: 110 }, 2)).toEqual([100, 110, 110, 106]);
+    expect(series('rss', results, { rss: 100 }, 0)).toEqual([100, 110, 110, 106]);
+  });
+});
+
+describe('keys', () => {
+  const press = (key: string, more = {}) => ({
+    key,
+    shiftKey: false,
+    ctrlKey: false,
+    altKey: false,
+    metaKey: false,
+    ...more,
+  });
+
+  it('no key means two things in one place', () => {
+    const all = KEYS.flatMap((k) => k.keys.map((name) => `${k.place} ${name}`));
+    expect(new Set(all).size).toBe(all.length);
+  });
+
+  it('Shift counts only where it is part of the key', () => {
+    expect(actionOf('map', press('ArrowLeft'))).toBe('left');
+    expect(actionOf('map', press('ArrowLeft', { shiftKey: true }))).toBe('extend-left');
+    expect(actionOf('page', press('?', { shiftKey: true }))).toBe('help');
+  });
+
+  it('leaves the keys of the browser alone', () => {
+    expect(actionOf('map', press('w', { ctrlKey: true }))).toBeUndefined();
+    expect(actionOf('page', press('p', { metaKey: true }))).toBeUndefined();
+  });
+});

@@ -1,0 +1,221 @@
+// The page's engine and store on the real machine, in process: time travel gives the same machine again, console
+// lines become steps, failures leave everything as it was.
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Answer, Frame } from '../../web/engine/port.ts';
+import { Session } from '../../web/engine/session.ts';
+import type { Place } from '../../web/link.ts';
+import { createPageStore } from '../../web/store.ts';
+
+const value = <T>(answer: Answer<T>): T => {
+  if (!answer.ok) throw new Error(`${answer.error.code} ${answer.error.message}`);
+  return answer.value;
+};
+/** All the way: a single answer may be of a step on the way. */
+async function seekTo(session: Session, step: number): Promise<Frame> {
+  for (;;) {
+    const frame = value(await session.seek(step));
+    if (frame.step === step) return frame;
+  }
+}
+const place: Place = {
+  scenario: 'guard-pages',
+  step: 0,
+  selection: undefined,
+  lens: 'backing',
+  insertions: [],
+};
+
+describe('session', () => {
+  it('opens every scenario that the page offers, and its expectations hold', async () => {
+    const session = new Session();
+    for (const { name } of value(await session.scenarios())) {
+      const { steps, frame } = value(await session.open(name, [], 0));
+      expect([name, frame.step]).toEqual([name, 0]);
+      // Of the long one a round says as much as a hundred.
+      const end = Math.min(100, name === 'sample-dontneed' ? 10 : steps.length);
+      for (let step = 1; step <= end; step++) {
+        const { results } = await seekTo(session, step);
+        expect([name, results.map((r) => [r.label, r.ok])]).toEqual([name, [[results[0]?.label, true]]]);
+      }
+    }
+  }, 120_000);
+
+  it('a long way is answered in pieces, and each of them moves on', async () => {
+    const session = new Session();
+    value(await session.open('sample-dontneed', [], 0));
+    const stops: number[] = [];
+    for (let step = 0; step < 10; ) {
+      const frame = value(await session.seek(10));
+      expect(frame.step).toBeGreaterThan(step);
+      step = frame.step;
+      stops.push(step);
+    }
+    expect(stops.at(-1)).toBe(10);
+  }, 60_000);
+
+  it('back and forth, and by any way, a step is the same machine', async () => {
+    const session = new Session();
+    const { steps } = value(await session.open('guard-pages', [], 0));
+    const digests: string[] = [];
+    for (let step = 0; step <= steps.length; step++) {
+      await seekTo(session, step);
+      digests.push(value(await session.digest()));
+    }
+    expect(new Set(digests).size).toBeGreaterThan(10);
+    for (const step of [steps.length - 1, 3, 40, 0, 77, 41, 40]) {
+      const frame = await seekTo(session, step);
+      expect([step, value(await session.digest())]).toEqual([step, digests[step]]);
+      expect(frame.step).toBe(step);
+    }
+  });
+
+  it('counters, events and VMAs travel too', async () => {
+    const session = new Session();
+    value(await session.open('guard-pages', [], 0));
+    const early = await seekTo(session, 20);
+    await seekTo(session, 60);
+    const again = await seekTo(session, 20);
+    expect({ ...again, results: [] }).toEqual({ ...early, results: [] });
+  });
+
+  it('a console line is a step of its own, in the same place after every way there', async () => {
+    const session = new Session();
+    const { steps } = value(await session.open('guard-pages', [], 0));
+    await seekTo(session, 10);
+    const after = value(await session.insert('touch 0 64K --write'));
+    const digest = value(await session.digest());
+    expect(after.steps.length).toBe(steps.length + 1);
+    expect(after.steps[10]).toMatchObject({ label: '+', line: 'touch 0 64K --write', kind: 'touch' });
+    expect(after.frame.step).toBe(11);
+    await seekTo(session, 0);
+    await seekTo(session, 11);
+    expect(value(await session.digest())).toBe(digest);
+    const fresh = new Session();
+    value(await fresh.open('guard-pages', [{ at: 10, line: 'touch 0 64K --write' }], 11));
+    await seekTo(fresh, 11);
+    expect(value(await fresh.digest())).toBe(digest);
+  });
+
+  it.each([
+    ['an unknown command', 'frobnicate', 'SLB-903'],
+    ['a cpu that is not there', 'dontneed 0 4K --cpu 63', 'SLB-013'],
+    ['a size that is none', 'read banana', /^SLB-/],
+  ])('refuses %s and stays where it was', async (_name, line, code) => {
+    const session = new Session();
+    value(await session.open('guard-pages', [], 5));
+    await seekTo(session, 5);
+    const digest = value(await session.digest());
+    const answer = await session.insert(line);
+    expect(answer).toMatchObject({ ok: false, error: { code: expect.stringMatching(code) } });
+    expect((await seekTo(session, 5)).step).toBe(5);
+    expect(value(await session.digest())).toBe(digest);
+  });
+
+  it('an answer without a scenario is an error with a code', async () => {
+    expect(await new Session().seek(1)).toMatchObject({ ok: false, error: { code: 'SLB-902' } });
+    expect(await new Session().open('nope', [], 0)).toMatchObject({ ok: false, error: { code: 'SLB-901' } });
+  });
+});
+
+describe('store', () => {
+  let store: ReturnType<typeof createPageStore>;
+  beforeAll(async () => {
+    store = createPageStore(new Session());
+    await store.getState().start(place);
+  });
+  const rss = () => store.getState().frame?.counters['host.rss'];
+
+  it('starts with a machine, a picture and a walk', () => {
+    const { phase, frame, raster, walk, selection } = store.getState();
+    expect(phase).toBe('ready');
+    expect(frame?.step).toBe(0);
+    expect(raster?.cells.length).toBe(512 * 512);
+    expect(walk?.gpa).toBe(selection.gpa);
+  });
+
+  it('stepping back gives the earlier numbers', async () => {
+    const seen = [rss()];
+    for (let i = 0; i < 6; i++) {
+      await store.getState().stepBy(1);
+      seen.push(rss());
+    }
+    expect(new Set(seen).size).toBeGreaterThan(1);
+    for (let i = 5; i >= 0; i--) {
+      await store.getState().stepBy(-1);
+      expect(rss()).toBe(seen[i]);
+    }
+  });
+
+  it('many seeks at once end at the last one', async () => {
+    await Promise.all([30, 10, 50, 20, 44].map((step) => store.getState().seek(step)));
+    expect(store.getState().frame?.step).toBe(44);
+    expect(store.getState().wanted).toBe(44);
+    expect(store.getState().raster?.step).toBe(44);
+  });
+
+  it('two quick presses are two steps', async () => {
+    await store.getState().seek(10);
+    await Promise.all([store.getState().stepBy(1), store.getState().stepBy(1)]);
+    await expect.poll(() => store.getState().frame?.step).toBe(12);
+    await Promise.all([1, 2, 3].map(() => store.getState().stepBy(-1)));
+    await expect.poll(() => store.getState().frame?.step).toBe(9);
+  });
+
+  it('the picture follows view and lens', async () => {
+    store.getState().setLens('protection');
+    store.getState().setView({ start: 0n, span: 21 });
+    await expect.poll(() => store.getState().raster?.view.span).toBe(21);
+    expect(store.getState().raster?.lens).toBe('protection');
+    expect(store.getState().raster?.cells.length).toBe(512);
+  });
+
+  it('a console line is printed, counted as a step, and undone by back', async () => {
+    const { step } = store.getState().frame ?? { step: 0 };
+    const before = rss() ?? 0;
+    await store.getState().run('touch 16M 1M --write');
+    expect(rss()).toBe(before + 2 ** 20);
+    expect(store.getState().console.at(-1)).toMatchObject({
+      kind: 'output',
+      text: expect.stringContaining('256 faults'),
+    });
+    expect(store.getState().insertions).toEqual([{ at: step, line: 'touch 16M 1M --write' }]);
+    await store.getState().run('back');
+    expect(rss()).toBe(before);
+  });
+
+  it('a bad line is a problem in the console and not a banner', async () => {
+    await store.getState().run('dontneed 1G');
+    expect(store.getState().console.at(-1)).toMatchObject({
+      kind: 'problem',
+      text: expect.stringContaining('len is missing'),
+    });
+    expect(store.getState().failure).toBeUndefined();
+  });
+
+  it('an unknown scenario in a link: a banner, and another scenario', async () => {
+    const other = createPageStore(new Session());
+    await other.getState().start({ ...place, scenario: 'nope', step: 7 });
+    expect(other.getState().failure).toMatchObject({ code: 'SLB-901' });
+    expect(other.getState().phase).toBe('ready');
+    expect(other.getState().frame?.step).toBe(0);
+  });
+
+  it('a console line in a link that is no step: a banner, and the scenario without it', async () => {
+    const other = createPageStore(new Session());
+    await other.getState().start({ ...place, step: 4, insertions: [{ at: 2, line: 'frobnicate' }] });
+    expect(other.getState()).toMatchObject({ phase: 'ready', insertions: [], failure: { code: 'SLB-903' } });
+    expect(other.getState().steps.every((s) => s.line === undefined)).toBe(true);
+  });
+
+  it('an engine that dies: a banner, the page stays', async () => {
+    const dead = createPageStore({
+      ...({} as Session),
+      scenarios: () => Promise.reject(new Error('worker is gone')),
+    } as Session);
+    await dead.getState().start(place);
+    expect(dead.getState()).toMatchObject({
+      phase: 'failed',
+      failure: { code: 'SLB-900', message: 'worker is gone' },
+    });
+  });
+});

@@ -1,0 +1,139 @@
+// The console's grammar, the same words as in scenario files and on the command line:
+//   dontneed 1G 4K --cpu 1      read 0x1000      touch 1G 2M --write      seek 4
+// A line becomes a scenario step (plain object) or something for the page itself.
+// Reference: docs/web.md "Console", docs/scenarios.md (the steps).
+import { FUNC_NAMES } from '../../src/observe/names.ts';
+
+export type StepObject = Readonly<Record<string, unknown>>;
+export type PageCommand =
+  | { readonly page: 'step' | 'back' | 'clear' | 'digest' | 'smaps' }
+  | { readonly page: 'help'; readonly topic: string | undefined }
+  | { readonly page: 'seek'; readonly target: string }
+  | { readonly page: 'select' | 'walk'; readonly gpa: string; readonly len: string };
+export type Command = { readonly step: StepObject } | PageCommand | { readonly problem: string };
+
+interface Verb {
+  /** Names of the positional arguments; `?` marks those that may be left out, `…` takes the rest. */
+  readonly args: readonly string[];
+  readonly flags?: readonly string[];
+  readonly about: string;
+}
+
+const REQUEST: Verb = {
+  args: ['gpa', 'len', 'arg?'],
+  about: 'a pvmemcontrol request through the guest driver',
+};
+
+/** Verbs that are scenario steps; positional arguments have the names of the step's keys. */
+export const STEP_VERBS: Readonly<Record<string, Verb>> = {
+  touch: { args: ['gpa', 'len?'], flags: ['write'], about: 'one byte access in every page of the range' },
+  fill: { args: ['gpa', 'len', 'byte'], about: 'store BYTE everywhere in the range' },
+  verify: { args: ['gpa', 'len', 'byte'], about: 'is every byte of the range BYTE?' },
+  read: { args: ['gpa', 'len?'], about: 'load bytes' },
+  write: { args: ['gpa', 'bytes…'], about: 'store bytes' },
+  load: { args: ['gpa', 'size?'], about: 'one load of 1, 2, 4 or 8 bytes' },
+  store: { args: ['gpa', 'val', 'size?'], about: 'one store of 1, 2, 4 or 8 bytes' },
+  fetch: { args: ['gpa'], about: 'one instruction fetch' },
+  ...Object.fromEntries(FUNC_NAMES.map((name) => [name, REQUEST])),
+  info: { args: ['gpa?', 'len?', 'arg?'], about: 'page size and version of the device' },
+  request: { args: ['func', 'gpa', 'len', 'arg?'], about: 'a request with any function code' },
+  'mmio.read': { args: ['off', 'size?'], about: 'a load from BAR0' },
+  'mmio.write': { args: ['off', 'val', 'size?'], about: 'a store to BAR0' },
+};
+
+export const PAGE_VERBS: Readonly<Record<string, Verb>> = {
+  select: { args: ['gpa', 'len?'], about: 'select a range in all panels' },
+  walk: { args: ['gpa'], about: 'select a page and show its SLAT walk' },
+  step: { args: [], about: 'one step forward' },
+  back: { args: [], about: 'one step back' },
+  seek: { args: ['step'], about: 'go to a step of the timeline' },
+  smaps: { args: [], about: 'print smaps of the VMM' },
+  digest: { args: [], about: 'print the digest of the machine' },
+  clear: { args: [], about: 'empty the console' },
+  help: { args: ['topic?'], about: 'this list, or one command' },
+};
+
+const bare = (arg: string): string => arg.replace(/[?…]$/, '');
+const isOptional = (arg: string): boolean => arg.endsWith('?');
+
+/** `dontneed GPA LEN [ARG] [--cpu N]` */
+export function usage(name: string): string {
+  const verb = STEP_VERBS[name] ?? PAGE_VERBS[name];
+  if (!verb) return name;
+  const args = verb.args.map((a) =>
+    isOptional(a) ? `[${bare(a).toUpperCase()}]` : `${bare(a).toUpperCase()}${a.endsWith('…') ? '…' : ''}`,
+  );
+  const flags = (verb.flags ?? []).map((f) => `[--${f}]`);
+  return [name, ...args, ...flags, ...(STEP_VERBS[name] ? ['[--cpu N]'] : [])].join(' ');
+}
+
+export function helpText(topic: string | undefined): string {
+  const line = (name: string) =>
+    `${usage(name).padEnd(44)} ${(STEP_VERBS[name] ?? PAGE_VERBS[name])?.about ?? ''}`;
+  if (topic) return STEP_VERBS[topic] || PAGE_VERBS[topic] ? line(topic) : `no command "${topic}"`;
+  return [
+    'These become steps of the timeline (back undoes them):',
+    ...Object.keys(STEP_VERBS).map(line),
+    'These look or move:',
+    ...Object.keys(PAGE_VERBS).map(line),
+    'Addresses and sizes: 4096, 0x1000, 4K, 1G, 5G+2M.',
+  ].join('\n');
+}
+
+const PLAIN_NUMBER = /^(0x[0-9a-f_]+|[0-9][0-9_]*)$/i;
+/** Steps take text such as `4K` for addresses, but bytes, sizes and cpu numbers only as numbers. */
+const numeric = (text: string): number | string =>
+  PLAIN_NUMBER.test(text) ? Number(text.replaceAll('_', '')) : text;
+const NUMERIC_ARGS = new Set(['byte', 'size', 'bytes', 'cpu']);
+
+export function parseCommand(line: string): Command | undefined {
+  const words = line.trim().split(/\s+/).filter(Boolean);
+  const [first, ...rest] = words;
+  if (first === undefined) return undefined;
+  const name = first.toLowerCase();
+  const isStep = Object.hasOwn(STEP_VERBS, name);
+  const verb = isStep ? STEP_VERBS[name] : Object.hasOwn(PAGE_VERBS, name) ? PAGE_VERBS[name] : undefined;
+  if (!verb) return { problem: `no command "${first}"; type help` };
+
+  const given: Record<string, unknown> = {};
+  const positional: string[] = [];
+  for (let i = 0; i < rest.length; i++) {
+    const word = rest[i] as string;
+    if (!word.startsWith('--')) {
+      positional.push(word);
+      continue;
+    }
+    const flag = word.slice(2);
+    if (isStep && flag === 'cpu' && rest[i + 1] !== undefined) given.cpu = numeric(rest[++i] as string);
+    else if (verb.flags?.includes(flag)) given[flag] = true;
+    else return { problem: `${name}: "${word}" is not understood; usage: ${usage(name)}` };
+  }
+
+  for (const arg of verb.args) {
+    const key = bare(arg);
+    if (arg.endsWith('…')) given[key] = positional.splice(0).map(numeric);
+    else {
+      const word = positional.shift();
+      if (word !== undefined) given[key] = NUMERIC_ARGS.has(key) ? numeric(word) : word;
+      else if (!isOptional(arg)) return { problem: `${name}: ${key} is missing; usage: ${usage(name)}` };
+    }
+  }
+  if (positional.length > 0)
+    return { problem: `${name}: "${positional[0]}" is too much; usage: ${usage(name)}` };
+  return isStep ? { step: { [name]: given } } : toPage(name, given);
+}
+
+function toPage(name: string, given: Readonly<Record<string, unknown>>): Command {
+  const text = (key: string, otherwise: string) => (typeof given[key] === 'string' ? given[key] : otherwise);
+  switch (name) {
+    case 'help':
+      return { page: 'help', topic: typeof given.topic === 'string' ? given.topic : undefined };
+    case 'seek':
+      return { page: 'seek', target: text('step', '0') };
+    case 'select':
+    case 'walk':
+      return { page: name, gpa: text('gpa', '0'), len: text('len', '4K') };
+    default:
+      return { page: name as 'step' | 'back' | 'clear' | 'digest' | 'smaps' };
+  }
+}

@@ -1,0 +1,290 @@
+// A machine, a timeline and the way back: everything the page asks of the engine, in process.
+// The worker exposes it through comlink; tests use it as it is. Reference: docs/web.md "Time travel".
+import { SlatboxError } from '../../src/errors.ts';
+import { type Checkpoint, createSandbox, type Vm } from '../../src/machine.ts';
+import {
+  type Action,
+  builtins,
+  flatten,
+  loadScenario,
+  type RunState,
+  type Scenario,
+  ScenarioRun,
+  type StepResult,
+  sandboxOptions,
+  sizeText,
+} from '../../src/scenario/index.ts';
+import { matches } from '../model/events.ts';
+
+import { Checkpoints } from './checkpoints.ts';
+import { parseCommand } from './command.ts';
+import type {
+  Answer,
+  EnginePort,
+  EventList,
+  Failure,
+  Frame,
+  Insertion,
+  Machine,
+  Opened,
+  RasterRequest,
+  ScenarioInfo,
+  StepInfo,
+} from './port.ts';
+
+const BUFFER_BYTES = 32;
+/** What one answer carries at most; the page says how many there are in all. */
+const EVENT_ROWS = 300;
+const FRAME_VMAS = 500;
+const CHECKPOINTS = 24;
+/** A checkpoint copies what is resident or swapped; above this, executing the steps again is cheaper. */
+const CHECKPOINT_BYTES = 32 * 2 ** 20;
+
+/** How long one call may execute steps before it reports back. */
+const SLICE_MS = 120;
+
+interface Saved {
+  readonly host: Checkpoint;
+  readonly run: RunState;
+  readonly eventsFrom: number;
+}
+
+/** One opened scenario. A console line replaces it by one with a step more, on the same machine. */
+interface Timeline {
+  readonly name: string;
+  readonly about: string;
+  readonly scenario: Scenario;
+  readonly infos: readonly StepInfo[];
+  readonly actions: readonly Action[];
+  readonly vm: Vm;
+  readonly run: ScenarioRun;
+  readonly checkpoints: Checkpoints<Saved>;
+  /** seq of the first event of the last step. */
+  eventsFrom: number;
+}
+
+export class Session implements EnginePort {
+  #timeline: Timeline | undefined;
+
+  scenarios() {
+    return answer(() =>
+      builtins.map(({ name, about, text }): ScenarioInfo => {
+        return { name, title: loadScenario(text, name).title, about };
+      }),
+    );
+  }
+
+  open(name: string, insertions: readonly Insertion[], step: number) {
+    return answer(async (): Promise<Opened> => {
+      const found = builtins.find((s) => s.name === name);
+      if (!found) throw new SlatboxError('SLB-901', `no scenario "${name}"`, 'choose one from the list');
+      const scenario = loadScenario(found.text, name);
+      const vm = await createSandbox(sandboxOptions(scenario.machine));
+      const flat = flatten(scenario);
+      const infos = flat.map((s) => ({
+        label: s.label,
+        title: titleOf(s.action),
+        kind: s.action.kind,
+        line: undefined,
+      }));
+      let timeline: Timeline = {
+        name,
+        about: scenario.about ?? '',
+        scenario,
+        infos,
+        actions: flat.map((s) => s.action),
+        vm,
+        run: new ScenarioRun(scenario, vm),
+        checkpoints: new Checkpoints(CHECKPOINTS),
+        eventsFrom: vm.host.events.next,
+      };
+      for (const { at, line } of insertions) timeline = spliced(timeline, at, line);
+      this.#timeline = timeline;
+      return opened(timeline, advance(timeline, step));
+    });
+  }
+
+  seek(step: number) {
+    return answer((): Frame => {
+      const timeline = this.#current();
+      const results = advance(timeline, step);
+      return frameOf(timeline, results);
+    });
+  }
+
+  insert(line: string) {
+    return answer((): Opened => {
+      const timeline = spliced(this.#current(), this.#current().run.position, line);
+      this.#timeline = timeline;
+      return opened(timeline, advance(timeline, timeline.run.position + 1));
+    });
+  }
+
+  walk(gpa: bigint) {
+    return answer(() => this.#current().vm.observe.walk(gpa));
+  }
+
+  raster({ lens, gpa, cellShift, width, height }: RasterRequest) {
+    return answer(() => this.#current().vm.observe.raster(lens, gpa, cellShift, width, height));
+  }
+
+  events(filter: string) {
+    return answer((): EventList => {
+      const { events } = this.#current().vm.host;
+      const total = events.next - 1;
+      // Without a filter only the rows themselves are read back, not the whole ring.
+      const records = events.records(filter.trim() === '' ? total - EVENT_ROWS + 1 : 0);
+      const fitting = records.filter(matches(filter));
+      const whole = filter.trim() === '';
+      return {
+        records: fitting.slice(-EVENT_ROWS),
+        fitting: whole ? total : fitting.length,
+        searched: whole ? total : records.length,
+        total,
+      };
+    });
+  }
+
+  smaps() {
+    return answer(() => this.#current().vm.observe.smapsText());
+  }
+
+  digest() {
+    return answer(() => this.#current().vm.host.digest());
+  }
+
+  #current(): Timeline {
+    if (!this.#timeline) throw new SlatboxError('SLB-902', 'no scenario is open', 'choose one from the list');
+    return this.#timeline;
+  }
+}
+
+/** The step of a console line put in at `at`; the machine stays where it is. */
+function spliced(timeline: Timeline, at: number, line: string): Timeline {
+  const { scenario, vm, run } = timeline;
+  const position = Math.min(at, timeline.actions.length);
+  const action = actionOf(line, scenario);
+  const actions = inserted(timeline.actions, position, action);
+  const info: StepInfo = { label: '+', title: titleOf(action), kind: action.kind, line };
+  const infos = inserted(timeline.infos, position, info);
+  const state = run.save();
+  const next = new ScenarioRun({ ...scenario, steps: actions }, vm);
+  next.load(state);
+  timeline.checkpoints.dropAfter(position);
+  return { ...timeline, actions, infos, run: next };
+}
+
+const inserted = <T>(list: readonly T[], at: number, item: T): T[] => [
+  ...list.slice(0, at),
+  item,
+  ...list.slice(at),
+];
+
+/** A console line as the scenario parser sees it: same checks, same errors. */
+function actionOf(line: string, scenario: Scenario): Action {
+  const command = parseCommand(line);
+  if (!command || !('step' in command)) {
+    const problem = command && 'problem' in command ? command.problem : `"${line}" is not a step`;
+    throw new SlatboxError('SLB-903', problem, 'type help for the commands');
+  }
+  const text = JSON.stringify({ version: 1, machine: scenario.machine, steps: [command.step] });
+  const [first] = flatten(loadScenario(text, 'console'));
+  return (first as { action: Action }).action;
+}
+
+/**
+ * Goes towards `step`, forward by executing, backward by a checkpoint and then forward. Stops early when it takes
+ * long (but never without having moved), so that the caller can show how far it is, or change its mind.
+ */
+function advance(timeline: Timeline, step: number): StepResult[] {
+  const { run, vm, checkpoints } = timeline;
+  const target = Math.min(Math.max(0, step), run.steps.length);
+  const results: StepResult[] = [];
+  const save = () => {
+    if (!checkpoints.wants(run.position) || residentBytes(vm) > CHECKPOINT_BYTES) return;
+    const { eventsFrom } = timeline;
+    checkpoints.add(run.position, { host: vm.host.checkpoint(), run: run.save(), eventsFrom });
+  };
+  save();
+  const saved = checkpoints.nearest(target);
+  if (saved && (target < run.position || saved.step > run.position)) {
+    vm.host.restore(saved.value.host);
+    run.load(saved.value.run);
+    timeline.eventsFrom = saved.value.eventsFrom;
+  }
+  const until = performance.now() + SLICE_MS;
+  while (run.position < target && (results.length === 0 || performance.now() < until)) {
+    timeline.eventsFrom = vm.host.events.next;
+    const result = run.step();
+    if (!result) break;
+    results.push(result);
+    save();
+  }
+  return results;
+}
+
+const residentBytes = (vm: Vm): number => {
+  const counters = vm.observe.counters();
+  return (counters['host.rss'] ?? 0) + (counters['host.swap'] ?? 0);
+};
+
+function opened(timeline: Timeline, results: readonly StepResult[]): Opened {
+  const { name, about, scenario, infos, actions, vm } = timeline;
+  return {
+    info: { name, title: scenario.title, about },
+    machine: machineOf(vm),
+    steps: infos,
+    // The first place that the scenario itself looks at.
+    focus: actions.find((a) => a.args.len > 0n)?.args.gpa,
+    frame: frameOf(timeline, results),
+  };
+}
+
+function machineOf(vm: Vm): Machine {
+  const ram = vm.ram.map(({ gpa, size, hva }) => ({ gpa, size, hva }));
+  const end = ram.reduce((high, r) => (r.gpa + BigInt(r.size) > high ? r.gpa + BigInt(r.size) : high), 0n);
+  return { cpus: vm.cpus, ram, end, abi: vm.abi };
+}
+
+function frameOf({ vm, run, eventsFrom }: Timeline, results: readonly StepResult[]): Frame {
+  const vmas = vm.observe.vmas();
+  const device = vm.device.snapshot();
+  return {
+    step: run.position,
+    counters: vm.observe.counters(),
+    device,
+    buffers: device.connections.map(({ id, gpa }) => ({
+      id,
+      gpa,
+      bytes: vm.ramAccess.read(gpa, BUFFER_BYTES),
+    })),
+    vmas: vmas.slice(0, FRAME_VMAS),
+    vmasTotal: vmas.length,
+    eventsFrom,
+    results,
+  };
+}
+
+/** A step before it is executed, in the words of the scenario file. */
+function titleOf({ kind, args }: Action): string {
+  if (kind === 'note') return args.note;
+  if (kind === 'expect') return `expect ${args.expect.map(([key]) => key).join(', ')}`;
+  if (kind.startsWith('mmio.')) return `${kind} BAR0+${args.off}`;
+  if (kind.startsWith('pci.')) return `${kind} 0x${args.off.toString(16)}`;
+  const length = args.len > 0n ? ` +${sizeText(args.len)}` : '';
+  return `${kind} ${sizeText(args.gpa)}${length}${args.cpu > 0 ? ` cpu${args.cpu}` : ''}`;
+}
+
+async function answer<T>(call: () => T | Promise<T>): Promise<Answer<T>> {
+  try {
+    return { ok: true, value: await call() };
+  } catch (error) {
+    return { ok: false, error: failureOf(error) };
+  }
+}
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof SlatboxError) return { code: error.code, message: error.message, hint: error.hint };
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return { code: 'SLB-900', message, hint: 'this is a fault of slatbox; a step back usually helps' };
+}
