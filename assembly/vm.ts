@@ -7,7 +7,7 @@ import {
 import { Errno } from './abi/errno';
 import { deviceInit } from './device/pvmemcontrol/state';
 import { arenaGet, arenaGetContiguous } from './frames/arena';
-import { poolInit } from './frames/pool';
+import { poolFresh, poolInit } from './frames/pool';
 import { slotAppend } from './memslot/table';
 import { mapAnonymous } from './mm/syscalls';
 import { vmaInit } from './mm/vma';
@@ -24,6 +24,9 @@ function pageUp(n: usize): usize {
 export function hostBytes(frames: u32, arena: u32, swap: u32): f64 {
   return <f64>firstPage(frames, arena, swap) * 4096 + (<f64>frames + <f64>arena + <f64>swap) * 4096;
 }
+
+/** Metadata pages of a VM besides its directory, with some to live on. */
+const FIRST_PAGES: u32 = 128;
 
 function firstPage(frames: u32, arena: u32, swap: u32): u32 {
   const stacks = ((<usize>frames + arena + swap) << 2) + ((<usize>arena) << 1);
@@ -56,6 +59,8 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   const vm = VM_BASE + <usize>id * VM_SIZE;
   memory.fill(vm, 0, VM_RECORD_END);
   const gibs = <u32>((pages + ((1 << 18) - 1)) >> 18);
+  // All or nothing: directory, slots, VMA index, SLAT root, and behind them enough for VMAs and tables to begin with.
+  if (poolFresh(HOST_ARENA) < ((gibs + 1023) >> 10) + FIRST_PAGES) return 0;
   const dir = arenaGetContiguous((gibs + 1023) >> 10);
   const slots = arenaGet();
   if (dir == 0 || slots == 0) return 0;

@@ -1,5 +1,6 @@
 // Address kinds that never mix. gva gpa hva hpa: guest/host, virtual/physical address;
 // gfn, pfn: guest and host frame numbers.
+import { SlatboxError } from './errors.ts';
 import { parseInteger } from './size.ts';
 
 export type Brand<T, B extends string> = T & { readonly __brand: B };
@@ -16,11 +17,13 @@ const U64_MAX = (1n << 64n) - 1n;
 
 function address(value: bigint | number | string, kind: string): bigint {
   const n = parseInteger(value, kind);
-  if (n < 0n || n > U64_MAX) throw new RangeError(`${kind} ${n} is not an unsigned 64-bit number`);
+  if (n < 0n || n > U64_MAX) {
+    throw new SlatboxError('SLB-010', `${kind}: ${n} is not an unsigned 64-bit number`, 'from 0 to 2^64 - 1');
+  }
   return n;
 }
 
-/** A guest-physical address from a number, a bigint or text (`0x…`, `5G+2M`). RangeError outside 64 bits. */
+/** A guest-physical address from a number, a bigint or text (`0x…`, `5G+2M`). SlatboxError SLB-010. */
 export const gpa = (value: bigint | number | string): Gpa => address(value, 'gpa') as Gpa;
 export const hva = (value: bigint | number | string): Hva => address(value, 'hva') as Hva;
 export const hpa = (value: bigint | number | string): Hpa => address(value, 'hpa') as Hpa;

@@ -58,8 +58,7 @@ export enum Counter {
   ReclaimLazy = 13,
   ReclaimSwapout = 14,
   SwapIns = 15,
-  HostCalls = 16,
   /** HostCallBase + Func: calls by function. */
-  HostCallBase = 17,
+  HostCallBase = 16,
   Count = 32,
 }

@@ -84,6 +84,11 @@ export function poolFree(pool: usize): u32 {
   return load<u32>(pool, TOTAL) - load<u32>(pool, BUMP) + load<u32>(pool, STACKED);
 }
 
+/** Pages never handed out, which are the ones that can be had in a row. */
+export function poolFresh(pool: usize): u32 {
+  return load<u32>(pool, TOTAL) - load<u32>(pool, BUMP);
+}
+
 export function poolTotal(pool: usize): u32 {
   return load<u32>(pool, TOTAL);
 }

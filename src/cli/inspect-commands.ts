@@ -27,7 +27,7 @@ export async function walkCommand(
   try {
     at = gpa(o.gpa);
   } catch (error) {
-    if (error instanceof SlatboxError || error instanceof RangeError) {
+    if (error instanceof SlatboxError) {
       throw new SlatboxError(
         'SLB-042',
         `--gpa: "${o.gpa}" is not a guest-physical address`,

@@ -1,4 +1,6 @@
 // Scenarios for library users: parse, run, built-ins. No Node in here: it works in a page's worker.
+
+export { sizeText } from './actions.ts';
 export { type Builtin, builtin, builtins } from './builtins/index.ts';
 export type { Expectation } from './expect.ts';
 export type { ScenarioVm } from './port.ts';

@@ -2,6 +2,7 @@
 import { guardPages } from './guard-pages.ts';
 import { hostileGuest } from './hostile-guest.ts';
 import { lazyFreePressure } from './lazy-free-pressure.ts';
+import { oneTerabyte } from './one-terabyte.ts';
 import { sampleDontneed } from './sample-dontneed.ts';
 
 export interface Builtin {
@@ -32,6 +33,11 @@ export const builtins: readonly Builtin[] = [
     name: 'hostile-guest',
     about: 'bad ranges, unknown functions, abused registers, an inaccessible buffer: nothing else changes',
     text: hostileGuest,
+  },
+  {
+    name: 'one-terabyte',
+    about: 'a guest of 1 TiB on a host with 256 MiB: what is not touched costs nothing',
+    text: oneTerabyte,
   },
 ];
 
