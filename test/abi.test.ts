@@ -147,18 +147,17 @@ describe('abi › names', () => {
     }
   });
 
-  it.each(Object.entries(enumMembers('assembly/abi/pvmemcontrol.ts', 'TransportCommand')))(
-    '%s has its name in events',
-    async (name, code) => {
-      const vm = await machine({ core: 'release', wasmMemory: 'plain' });
-      vm.bus.write(
-        vm.device.snapshot().barBase + 8n,
-        Uint8Array.of(code & 255, (code >> 8) & 255, (code >> 16) & 255, code >> 24),
-      );
-      expect(vm.host.events.records().at(-1)?.text).toMatch(new RegExp(`^${name.toUpperCase()} `));
-      expect(Object.values(TransportCommand)).toContain(code);
-    },
-  );
+  it.each(
+    Object.entries(enumMembers('assembly/abi/pvmemcontrol.ts', 'TransportCommand')),
+  )('%s has its name in events', async (name, code) => {
+    const vm = await machine({ core: 'release', wasmMemory: 'plain' });
+    vm.bus.write(
+      vm.device.snapshot().barBase + 8n,
+      Uint8Array.of(code & 255, (code >> 8) & 255, (code >> 16) & 255, code >> 24),
+    );
+    expect(vm.host.events.records().at(-1)?.text).toMatch(new RegExp(`^${name.toUpperCase()} `));
+    expect(Object.values(TransportCommand)).toContain(code);
+  });
 });
 
 describe.each(BUILDS)('abi › %s', (_name, build) => {

@@ -99,31 +99,30 @@ function seen(host: Host): unknown {
 }
 
 describe.each(BUILDS)('checkpoint › %s', (_name, build) => {
-  it.each([1, 2, 3])(
-    'round trip, seed %i: the same state, and the same states from there on',
-    async (seed) => {
-      const host = await hostOf(build);
-      run(host, seed, 150);
-      const before = seen(host);
-      const checkpoint = host.checkpoint();
-      expect(seen(host), 'taking it changes nothing').toEqual(before);
+  it.each([
+    1, 2, 3,
+  ])('round trip, seed %i: the same state, and the same states from there on', async (seed) => {
+    const host = await hostOf(build);
+    run(host, seed, 150);
+    const before = seen(host);
+    const checkpoint = host.checkpoint();
+    expect(seen(host), 'taking it changes nothing').toEqual(before);
 
-      run(host, seed + 100, 150);
-      const after = seen(host);
-      expect(after).not.toEqual(before);
-      host.restore(checkpoint);
-      expect(seen(host)).toEqual(before);
-      run(host, seed + 100, 150);
-      expect(seen(host)).toEqual(after);
+    run(host, seed + 100, 150);
+    const after = seen(host);
+    expect(after).not.toEqual(before);
+    host.restore(checkpoint);
+    expect(seen(host)).toEqual(before);
+    run(host, seed + 100, 150);
+    expect(seen(host)).toEqual(after);
 
-      // Another future in between leaves no trace.
-      host.restore(checkpoint);
-      run(host, seed + 200, 150);
-      host.restore(checkpoint);
-      run(host, seed + 100, 150);
-      expect(seen(host)).toEqual(after);
-    },
-  );
+    // Another future in between leaves no trace.
+    host.restore(checkpoint);
+    run(host, seed + 200, 150);
+    host.restore(checkpoint);
+    run(host, seed + 100, 150);
+    expect(seen(host)).toEqual(after);
+  });
 
   it('a page of one word, a page of bytes, a page in swap, a device in use: all come back', async () => {
     const vm = await machine(build);

@@ -173,15 +173,11 @@ describe('cli › run', () => {
     expect(all.out.split('\n').length).toBe(53);
   });
 
-  it.each(builtins.map((b) => b.name))(
-    'builtin:%s holds',
-    async (name) => {
-      const { code, out } = await slatbox(`run builtin:${name} --strict`);
-      expect(out).not.toContain('✗');
-      expect(code).toBe(0);
-    },
-    60_000,
-  );
+  it.each(builtins.map((b) => b.name))('builtin:%s holds', async (name) => {
+    const { code, out } = await slatbox(`run builtin:${name} --strict`);
+    expect(out).not.toContain('✗');
+    expect(code).toBe(0);
+  }, 60_000);
 
   it.each(readdirSync('examples').filter((f) => f.endsWith('.yaml')))('examples/%s holds', async (name) => {
     const { code, out } = await slatbox(`run examples/${name}`);

@@ -126,13 +126,12 @@ describe('model › request', () => {
 });
 
 describe('model › recorded transport cases', () => {
-  it.each(transportCases(golden, FILE, openModel).map((c) => [c.name, c] as const))(
-    '%s',
-    async (_name, one) => {
-      const [result] = await runCases([one]);
-      expect(result && formatResult(result)).toMatch(/^ok /);
-    },
-  );
+  it.each(
+    transportCases(golden, FILE, openModel).map((c) => [c.name, c] as const),
+  )('%s', async (_name, one) => {
+    const [result] = await runCases([one]);
+    expect(result && formatResult(result)).toMatch(/^ok /);
+  });
 });
 
 describe('transport › malformed recordings', () => {

@@ -71,20 +71,17 @@ describe.each(BUILDS)('protection › %s', (_name, build) => {
   it.each([
     ['guest', (vm: Vm) => vm.guest.store(GPA, 1, 9)],
     ['VMM', (vm: Vm) => vm.vmm.store(hvaAt(vm, GPA), 9)],
-  ])(
-    'R4.2: with PROT_WRITE alone a write of the %s makes the page readable for the guest',
-    async (_row, write) => {
-      const vm = await machine(build);
-      prepare(vm, 'zero');
-      protect(vm, W);
-      expect(how(vm.guest.load(GPA, 1))).toBe('EFAULT');
-      expect(vm.vmm.load(hvaAt(vm, GPA))).toEqual({ ok: true, value: 0 });
-      expect(how(vm.guest.load(GPA, 1))).toBe('EFAULT');
-      write(vm);
-      expect(vm.guest.load(GPA, 1)).toEqual({ ok: true, value: 9n, exits: [] });
-      expect(how(vm.guest.load(GPA + 4096n, 1))).toBe('ok');
-    },
-  );
+  ])('R4.2: with PROT_WRITE alone a write of the %s makes the page readable for the guest', async (_row, write) => {
+    const vm = await machine(build);
+    prepare(vm, 'zero');
+    protect(vm, W);
+    expect(how(vm.guest.load(GPA, 1))).toBe('EFAULT');
+    expect(vm.vmm.load(hvaAt(vm, GPA))).toEqual({ ok: true, value: 0 });
+    expect(how(vm.guest.load(GPA, 1))).toBe('EFAULT');
+    write(vm);
+    expect(vm.guest.load(GPA, 1)).toEqual({ ok: true, value: 9n, exits: [] });
+    expect(how(vm.guest.load(GPA + 4096n, 1))).toBe('ok');
+  });
 
   it('R4.4: NONE and back to RW keeps contents and RSS', async () => {
     const vm = await machine(build);
@@ -101,20 +98,17 @@ describe.each(BUILDS)('protection › %s', (_name, build) => {
   it.each([
     ['none', NONE, 'EFAULT', 'EFAULT'],
     ['r', R, 'ok', 'EFAULT'],
-  ] as const)(
-    'a write through ramAccess leaves the protection %s in force',
-    async (_row, prot, read, write) => {
-      for (const state of ['untouched', 'zero', 'present', 'swapped'] as const) {
-        const vm = await machine(build);
-        prepare(vm, state);
-        protect(vm, prot);
-        vm.ramAccess.write(GPA, Uint8Array.of(0x66));
-        expect(vm.ramAccess.read(GPA, 1)).toEqual(Uint8Array.of(0x66));
-        expect([how(vm.guest.load(GPA, 1)), how(vm.guest.store(GPA, 1, 1))]).toEqual([read, write]);
-        expect(vm.host.check()).toEqual([]);
-      }
-    },
-  );
+  ] as const)('a write through ramAccess leaves the protection %s in force', async (_row, prot, read, write) => {
+    for (const state of ['untouched', 'zero', 'present', 'swapped'] as const) {
+      const vm = await machine(build);
+      prepare(vm, state);
+      protect(vm, prot);
+      vm.ramAccess.write(GPA, Uint8Array.of(0x66));
+      expect(vm.ramAccess.read(GPA, 1)).toEqual(Uint8Array.of(0x66));
+      expect([how(vm.guest.load(GPA, 1)), how(vm.guest.store(GPA, 1, 1))]).toEqual([read, write]);
+      expect(vm.host.check()).toEqual([]);
+    }
+  });
 });
 
 describe.each(BUILDS)('out of memory › %s', (_name, build) => {

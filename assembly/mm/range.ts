@@ -3,18 +3,30 @@
 import { HOST_FRAMES, HOST_LAZY, HOST_SWAP } from '../base/layout';
 import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
+import { Counter } from '../abi/events';
 import { poolPut, poolPutChunk } from '../frames/pool';
 import { notify } from '../memslot/notify';
+import { count } from '../trace/events';
 import {
   addBacked, addSwapped, BACKED, chunkAt, chunkDrop, chunkIndex, chunkSettle, DIRTY, HINT_LAZY, HINT_SWAPPED, LAZY,
   nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, SWAPPED, WRITABLE, ZERO,
 } from './page-state';
 import { pageOut } from './reclaim';
 
+/**
+ * The notifier for [vpn, end), then the first page of it that may have state. Where there is none the SLAT has
+ * nothing from it either, and a look at its tables is saved.
+ */
+function begin(vm: usize, vpn: u64, end: u64): u64 {
+  const first = nextChunk(vm, vpn, end);
+  if (first < end) notify(vm, vpn, end);
+  else count(vm, Counter.NotifierCalls);
+  return first;
+}
+
 /** Forget all pages and swap entries of [vpn, end). */
 export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
-  notify(vm, vpn, end);
-  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+  for (vpn = begin(vm, vpn, end); vpn < end; vpn = nextChunk(vm, vpn, end)) {
     const node = nodeOf(vm, vpn);
     const index = chunkIndex(vpn);
     const chunk = chunkAt(node, index);
@@ -76,8 +88,7 @@ function uncountLazy(chunk: usize, from: u32, to: u32): void {
 
 /** MADV_FREE: backed pages become clean and lazy, swapped ones are gone (rule 4.2). */
 export function pagesFree(vm: usize, vpn: u64, end: u64): void {
-  notify(vm, vpn, end);
-  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+  for (vpn = begin(vm, vpn, end); vpn < end; vpn = nextChunk(vm, vpn, end)) {
     const node = nodeOf(vm, vpn);
     const index = chunkIndex(vpn);
     const chunk = chunkAt(node, index);
@@ -126,8 +137,7 @@ export function pagesOut(vm: usize, vpn: u64, end: u64): void {
 
 /** mprotect: the ptes of [vpn, end) get the new permission. Anonymous pages are exclusive, so writable at once. */
 export function pagesProtect(vm: usize, vpn: u64, end: u64, writable: bool): void {
-  notify(vm, vpn, end);
-  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+  for (vpn = begin(vm, vpn, end); vpn < end; vpn = nextChunk(vm, vpn, end)) {
     const chunk = chunkAt(nodeOf(vm, vpn), chunkIndex(vpn));
     const stop = min(((vpn >> 9) + 1) << 9, end);
     if (!writable) {
