@@ -5,7 +5,7 @@ export { vcpuLoad, vcpuStore } from './vcpu/access';
 export {
   vcpuFill, vcpuLoadAt, vcpuRequest, vcpuRequestAt, vcpuStoreAt, vcpuStride, vcpuTouch, vcpuVerify,
 } from './vcpu/loops';
-export { mmioRead, mmioWrite } from './bus/mmio';
+export { mmioRead, mmioWrite, mmioWrite32 } from './bus/mmio';
 export { hostCall } from './device/pvmemcontrol/request';
 export { connectionGpa } from './device/pvmemcontrol/connection';
 export { ramPeek, ramPoke } from './observe/ram';

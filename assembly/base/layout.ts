@@ -77,7 +77,7 @@ export const VM_DEV_CONNS: usize = 132; // u32, connections
 export const VM_DEV_CONN_DIR: usize = 136; // u32, address of the page of connection pages
 export const VM_DEV_REQUEST: usize = 144; // 32 bytes: the request being run, later its response
 export const VM_MMIO_GFN: usize = 184; // u64, gfn last found to have no slot, ~0 = none
-export const VM_BUF_GPA: usize = 192; // u64, per-CPU buffer whose address is known, ~0 = none (device/pvmemcontrol/ram.ts)
+export const VM_BUF_CONN: usize = 192; // u32, connection whose buffer's address is known, ~0 = none (device/pvmemcontrol/ram.ts)
 export const VM_BUF_VPN: usize = 200; // u64
 export const VM_BUF_AT: usize = 208; // u32, its address
 export const VM_COUNTERS: usize = 256; // u64 × Counter.Count

@@ -1,8 +1,8 @@
 // The MMIO bus: which device claims an address. One window now: pvmemcontrol's BAR0.
 // Accesses that begin in a window reach the device with their full size, even if they end behind it.
-import { BAR0_SIZE } from '../abi/pvmemcontrol';
-import { VM_BAR0 } from '../base/layout';
-import { deviceRead, deviceWrite } from '../device/pvmemcontrol/registers';
+import { BAR0_SIZE, DOORBELL_BIT, TransportReg } from '../abi/pvmemcontrol';
+import { SCRATCH, VM_BAR0 } from '../base/layout';
+import { deviceRead, deviceWrite, doorbell } from '../device/pvmemcontrol/registers';
 
 /** False when no window claims gpa; nothing happened then. */
 export function mmioWrite(vm: usize, gpa: u64, len: u32, from: usize): bool {
@@ -17,4 +17,15 @@ export function mmioRead(vm: usize, gpa: u64, len: u32, to: usize): bool {
   if (offset >= <u64>BAR0_SIZE) return false;
   deviceRead(vm, <u32>offset, len, to);
   return true;
+}
+
+/** A 4-byte write with its value at hand: a doorbell, most of the time. */
+export function mmioWrite32(vm: usize, low: u32, high: u32, value: u32): bool {
+  const offset = (<u64>low | ((<u64>high) << 32)) - load<u64>(vm, VM_BAR0);
+  if (offset == TransportReg.Command && (value & <u32>DOORBELL_BIT) != 0) {
+    doorbell(vm, value & 0x7fffffff);
+    return true;
+  }
+  store<u32>(SCRATCH, value);
+  return mmioWrite(vm, <u64>low | ((<u64>high) << 32), 4, SCRATCH);
 }

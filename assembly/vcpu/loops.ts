@@ -141,16 +141,16 @@ function requestSlow(run: usize, gpa: u64, register: u64, doorbell: u32): Status
 }
 
 // The same with addresses as f64, exact below 2^53: a JavaScript number costs less than a BigInt that has
-// to be made first. Guest-physical memory ends at 2^48; what lies above goes through the u64 forms.
+// to be made first. (Through i64: the unsigned conversion takes several instructions more.) Guest-physical memory ends at 2^48; what lies above goes through the u64 forms.
 
 export function vcpuLoadAt(run: usize, gpa: f64, size: u32, access: i32): Status {
-  return vcpuLoad(run, <u64>gpa, size, access);
+  return vcpuLoad(run, <i64>gpa, size, access);
 }
 
 export function vcpuStoreAt(run: usize, gpa: f64, size: u32, low: u32, high: u32): Status {
-  return vcpuStore(run, <u64>gpa, size, <u64>low | ((<u64>high) << 32));
+  return vcpuStore(run, <i64>gpa, size, <u64>low | ((<u64>high) << 32));
 }
 
 export function vcpuRequestAt(run: usize, gpa: f64, register: f64, doorbell: u32): Status {
-  return vcpuRequest(run, <u64>gpa, <u64>register, doorbell);
+  return vcpuRequest(run, <i64>gpa, <i64>register, doorbell);
 }

@@ -35,6 +35,7 @@ export interface CoreExports {
 
   mmioRead(vm: Ptr, gpa: bigint, len: number, to: Ptr): number;
   mmioWrite(vm: Ptr, gpa: bigint, len: number, from: Ptr): number;
+  mmioWrite32(vm: Ptr, low: number, high: number, value: number): number;
   connectionGpa(vm: Ptr, n: number): bigint;
 
   ramPeek(vm: Ptr, gpa: bigint): Ptr;

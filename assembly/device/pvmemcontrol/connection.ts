@@ -1,6 +1,6 @@
 // Connections: per-CPU buffers by id. Ids start at 0x80000000 after each RESET and count up.
 // A page of 1024 page addresses, each of 512 buffer gpas; made as they are needed.
-import { VM_DEV_CONN_DIR, VM_DEV_CONNS } from '../../base/layout';
+import { VM_BUF_CONN, VM_DEV_CONN_DIR, VM_DEV_CONNS } from '../../base/layout';
 import { arenaPut } from '../../frames/arena';
 import { metadataGet } from '../../mm/room';
 
@@ -38,6 +38,7 @@ export function connectionGpa(vm: usize, n: u32): u64 {
 
 export function connectionsForget(vm: usize): void {
   store<u32>(vm, 0, VM_DEV_CONNS);
+  store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
   const dir: usize = load<u32>(vm, VM_DEV_CONN_DIR);
   if (dir == 0) return;
   for (let i: usize = 0; i < 4096; i += 4) {

@@ -2,7 +2,7 @@
 // It may fault pages in; what the VMM's protection forbids it cannot reach.
 import { Status } from '../../abi/status';
 import { BUF_SIZE } from '../../abi/pvmemcontrol';
-import { PAGE_SIZE, VM_BUF_AT, VM_BUF_GPA, VM_BUF_VPN, ZERO_PAGE } from '../../base/layout';
+import { PAGE_SIZE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, ZERO_PAGE } from '../../base/layout';
 import { bitGet, bitSet } from '../../base/bits';
 import { frameAddress } from '../../frames/bytes';
 import { slotOf, slotVpn } from '../../memslot/table';
@@ -32,7 +32,6 @@ function ramByte(vm: usize, gpa: u64, write: bool): usize {
   const at = frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
   if (write) {
     bitSet(chunk + DIRTY, i);
-    store<u64>(vm, gpa, VM_BUF_GPA);
     store<u64>(vm, vpn, VM_BUF_VPN);
     store<u32>(vm, <u32>at, VM_BUF_AT);
   }
@@ -40,13 +39,18 @@ function ramByte(vm: usize, gpa: u64, write: bool): usize {
 }
 
 /**
- * Address of the buffer of 32 bytes at gpa, when it is the one last written and nothing has happened to its page
- * since (then it is still backed, writable and dirty); else 0. KVM keeps such a gfn_to_hva_cache too.
+ * Address of connection n's buffer, when it was the last one answered and nothing has happened to its page since
+ * (then it is still backed, writable and dirty); else 0. KVM keeps such a gfn_to_hva_cache too.
  */
 // @ts-ignore: decorator
 @inline
-export function knownBuffer(vm: usize, gpa: u64): usize {
-  return load<u64>(vm, VM_BUF_GPA) == gpa && (<u32>gpa & 4095) <= 4096 - BUF_SIZE ? <usize>load<u32>(vm, VM_BUF_AT) : 0;
+export function knownBuffer(vm: usize, n: u32): usize {
+  return load<u32>(vm, VM_BUF_CONN) == n ? <usize>load<u32>(vm, VM_BUF_AT) : 0;
+}
+
+/** Connection n's buffer at gpa has just been written; remember where, if it lies in one page. */
+export function rememberBuffer(vm: usize, n: u32, gpa: u64): void {
+  if ((<u32>gpa & 4095) <= 4096 - BUF_SIZE) store<u32>(vm, n, VM_BUF_CONN);
 }
 
 /** A request buffer is 32 bytes and nearly always in one page: two vectors, not a call to the copying routine. */

@@ -8,7 +8,9 @@ import { EventKind } from '../../abi/events';
 import { BAR0_SIZE, DeviceState, DOORBELL_BIT, TransportReg } from '../../abi/pvmemcontrol';
 import { VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_PAYLOAD, VM_DEV_STATE } from '../../base/layout';
 import { event } from '../../trace/events';
-import { requestRun } from './request';
+import { loadHalves } from '../../frames/bytes';
+import { knownBuffer } from './ram';
+import { infoRun, requestRun } from './request';
 import { transport } from './state';
 
 export function deviceWrite(vm: usize, offset: u32, len: u32, from: usize): void {
@@ -24,12 +26,17 @@ export function deviceWrite(vm: usize, offset: u32, len: u32, from: usize): void
 
 /** The 4-byte write to the command register, doorbells included. */
 export function command(vm: usize, value: u32): void {
-  if ((value & <u32>DOORBELL_BIT) == 0) {
-    transport(vm, value);
-    return;
-  }
-  const n = value & 0x7fffffff;
-  if (load<u32>(vm, VM_DEV_STATE) == DeviceState.Ready && n < load<u32>(vm, VM_DEV_CONNS)) requestRun(vm, n);
+  if ((value & <u32>DOORBELL_BIT) == 0) transport(vm, value);
+  else doorbell(vm, value & 0x7fffffff);
+}
+
+/** Connection n's request is in its buffer. A known buffer is one of a ready device: leaving that state forgets it. */
+// @ts-ignore: decorator
+@inline
+export function doorbell(vm: usize, n: u32): void {
+  const at = knownBuffer(vm, n);
+  if (at != 0 && loadHalves(at) == 0) infoRun(vm, n, at);
+  else if (load<u32>(vm, VM_DEV_STATE) == DeviceState.Ready && n < load<u32>(vm, VM_DEV_CONNS)) requestRun(vm, n);
   else event(EventKind.DoorbellIgnored, vm, n, load<u32>(vm, VM_DEV_STATE), 0, 0);
 }
 

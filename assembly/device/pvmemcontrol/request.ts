@@ -12,36 +12,45 @@ import { SLOT_BASE, SLOT_END, SLOT_VPN, slotOf } from '../../memslot/table';
 import { madvise, mlock, mprotect, munlock, setAnonName } from '../../mm/syscalls';
 import { count, event, lastEvent, outcome, scope, unscope } from '../../trace/events';
 import { connectionGpa } from './connection';
-import { knownBuffer, ramLoad, ramStore } from './ram';
+import { knownBuffer, ramLoad, ramStore, rememberBuffer } from './ram';
 import { broken } from './state';
 
 /** Run the request in connection n's buffer. The device becomes broken when its buffer cannot be reached. */
 export function requestRun(vm: usize, n: u32): void {
-  const gpa = connectionGpa(vm, n);
-  const buffer = vm + VM_DEV_REQUEST;
-  let at = knownBuffer(vm, gpa);
-  if (at == 0) {
-    if (!ramLoad(vm, gpa, buffer, BUF_SIZE)) {
-      bufferFault(vm, gpa, 0);
-      return;
-    }
-    at = buffer;
-  }
-  const code = loadHalves(at);
-  const addr = loadHalves(at + 8);
-  const length = loadHalves(at + 16);
-  const arg = loadHalves(at + 24);
-  count(vm, Counter.RequestsTotal);
-  event(EventKind.Request, vm, n, code, addr, length);
-  if (code == 0 && at != buffer) {
-    // INFO asks nothing of the host: the answer goes where the request was read.
-    store<u64>(at, 0, 0);
-    store<u64>(at, 0, 8);
-    store<u64>(at, 0, 16);
-    store<u64>(at, 0, 24);
-    info(vm, at);
+  const at = knownBuffer(vm, n);
+  if (at != 0) {
+    run(vm, n, loadHalves(at), loadHalves(at + 8), loadHalves(at + 16), loadHalves(at + 24));
     return;
   }
+  const buffer = vm + VM_DEV_REQUEST;
+  if (ramLoad(vm, connectionGpa(vm, n), buffer, BUF_SIZE)) {
+    run(vm, n, load<u64>(buffer, 0), load<u64>(buffer, 8), load<u64>(buffer, 16), load<u64>(buffer, 24));
+  } else bufferFault(vm, connectionGpa(vm, n), 0);
+}
+
+/** INFO asks nothing of the host: when its buffer is known, the answer goes where the request was read. */
+// @ts-ignore: decorator
+@inline
+export function infoRun(vm: usize, n: u32, at: usize): void {
+  count(vm, Counter.RequestsTotal);
+  event(EventKind.Request, vm, n, 0, load<u64>(at, 8), load<u64>(at, 16));
+  answerInto(at, vm, 0, 0);
+}
+
+/** The 32 bytes of a response: ret_errno and ret_code, and what INFO tells. */
+// @ts-ignore: decorator
+@inline
+function answerInto(at: usize, vm: usize, answer: u64, code: u64): void {
+  store<u64>(at, answer, 0);
+  store<u64>(at, 0, 8);
+  store<u64>(at, 0, 16);
+  store<u64>(at, 0, 24);
+  if (code == 0) info(vm, at);
+}
+
+function run(vm: usize, n: u32, code: u64, addr: u64, length: u64, arg: u64): void {
+  count(vm, Counter.RequestsTotal);
+  event(EventKind.Request, vm, n, code, addr, length);
   const cause = scope();
   const answer = execute(vm, code, addr, length, arg);
   if (answer != 0) {
@@ -49,18 +58,21 @@ export function requestRun(vm: usize, n: u32): void {
     event(EventKind.Response, vm, <u32>answer, answer >> 32, 0, 0);
   }
   // Asked again: the call may have taken the buffer's page away.
-  at = knownBuffer(vm, gpa);
-  const direct = at != 0;
-  if (!direct) at = buffer;
-  store<u64>(at, answer, 0);
-  store<u64>(at, 0, 8);
-  store<u64>(at, 0, 16);
-  store<u64>(at, 0, 24);
-  if (code == 0) info(vm, at);
+  const at = knownBuffer(vm, n);
+  if (at != 0) answerInto(at, vm, answer, code);
+  else answerThrough(vm, n, answer, code);
+  unscope(cause);
+}
+
+/** The response on the long way, through the VMM's page table. */
+function answerThrough(vm: usize, n: u32, answer: u64, code: u64): void {
+  const buffer = vm + VM_DEV_REQUEST;
+  const gpa = connectionGpa(vm, n);
+  answerInto(buffer, vm, answer, code);
   // A guest that took its own buffer's write permission away kills the real VMM here. Ours lives on; the
   // device is broken as if it had died.
-  if (!direct && !ramStore(vm, gpa, buffer, BUF_SIZE)) bufferFault(vm, gpa, 1);
-  unscope(cause);
+  if (ramStore(vm, gpa, buffer, BUF_SIZE)) rememberBuffer(vm, n, gpa);
+  else bufferFault(vm, gpa, 1);
 }
 
 function bufferFault(vm: usize, gpa: u64, write: u32): void {

@@ -12,7 +12,7 @@
 // Going to broken forgets all buffers. Reference: cloud-hypervisor devices/src/pvmemcontrol.rs.
 import { BUF_SIZE, DeviceState, DOORBELL_BIT, TransportCommand } from '../../abi/pvmemcontrol';
 import { EventKind } from '../../abi/events';
-import { VM_BUF_GPA, VM_DEV_COMMAND, VM_DEV_PAYLOAD, VM_DEV_STATE } from '../../base/layout';
+import { VM_BUF_CONN, VM_DEV_COMMAND, VM_DEV_PAYLOAD, VM_DEV_STATE } from '../../base/layout';
 import { event } from '../../trace/events';
 import { connectionAdd, connectionsForget } from './connection';
 import { inRam } from './ram';
@@ -21,7 +21,7 @@ export function deviceInit(vm: usize): void {
   store<u32>(vm, DeviceState.Broken, VM_DEV_STATE);
   store<u32>(vm, TransportCommand.Error, VM_DEV_COMMAND);
   store<u64>(vm, 0, VM_DEV_PAYLOAD);
-  store<u64>(vm, u64.MAX_VALUE, VM_BUF_GPA);
+  store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
 }
 
 // The payload after a command is undefined on the real device (it may show stray memory of the VMM);

@@ -1,0 +1,58 @@
+// Rows about large guests and about the module: startup-1t, metadata-1t, raster, wasm-size, workers.
+import { statSync } from 'node:fs';
+import { createSandbox, formatSize } from '../../dist/src/index.js';
+import { interleave, timedWall } from '../harness.mjs';
+import { GIB, Machine, MIB } from '../machine.mjs';
+
+const TIB = 1024 * GIB;
+const MS = 1e6;
+const WASM = new URL('../../dist/build/release.wasm', import.meta.url);
+
+/** @param {import('../context.mjs').Context} context */
+export async function startup({ fewRounds }) {
+  const { create } = await interleave(fewRounds, {
+    create: async () => {
+      const start = process.hrtime.bigint();
+      await createSandbox({ memory: '1T', pool: '1G' });
+      return Number(process.hrtime.bigint() - start) / MS;
+    },
+  });
+  return {
+    parts: [{ what: 'createSandbox', value: create }],
+    notes: ['the module is compiled once a process'],
+  };
+}
+
+export async function metadata() {
+  const { host } = await createSandbox({ memory: '1T', pool: '1G' });
+  const reserved = host.core.memory.buffer.byteLength - host.frames().total * 4096;
+  return {
+    parts: [{ what: 'metadataBytes', value: host.metadataBytes() / MIB }],
+    notes: [
+      `linear memory besides frames: ${formatSize(reserved)} reserved (256 MiB of it swap), not touched until it is used`,
+    ],
+  };
+}
+
+/** @param {import('../context.mjs').Context} context */
+export async function raster({ rounds }) {
+  const machine = await Machine.open({ memory: '1T', pool: '64M' });
+  // One page in every 256 MiB, so that every GiB of the picture has something to show.
+  for (let gpa = 4 * GIB; gpa < TIB; gpa += GIB / 4) machine.touch(gpa, 4096);
+  const parts = [];
+  for (const lens of /** @type {const} */ (['backing', 'slat', 'protection'])) {
+    const { draw } = await interleave(rounds, {
+      draw: () => timedWall(1, () => machine.vm.observe.raster(lens, 0, 21, 1024, 512)) / MS,
+    });
+    parts.push({ what: lens, value: draw });
+  }
+  return { parts };
+}
+
+export async function wasmSize() {
+  return { abstain: 'for information, nothing is promised', value: statSync(WASM).size };
+}
+
+export async function workers() {
+  return { abstain: 'vCPUs in workers of their own are not there yet' };
+}

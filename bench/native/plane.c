@@ -1,0 +1,67 @@
+// Ranges of page state, in C.
+//
+// One flat bit plane, 64 pages a word. Same ranges at the same places as the other sides.
+#include "control.h"
+#include <stdlib.h>
+#include <string.h>
+
+static inline uint64_t mask_from(uint64_t bit) { return ~0ul << (bit & 63); }
+static inline uint64_t mask_below(uint64_t bit) { return bit & 63 ? ~(~0ul << (bit & 63)) : ~0ul; }
+
+static void plane_set(uint64_t *plane, uint64_t first, uint64_t n) {
+  uint64_t end = first + n, w = first >> 6, last = (end - 1) >> 6;
+  if (w == last) {
+    plane[w] |= mask_from(first) & mask_below(end);
+    return;
+  }
+  plane[w++] |= mask_from(first);
+  memset(plane + w, 0xff, (last - w) * 8);
+  plane[last] |= mask_below(end);
+}
+
+static void plane_clear(uint64_t *plane, uint64_t first, uint64_t n) {
+  uint64_t end = first + n, w = first >> 6, last = (end - 1) >> 6;
+  if (w == last) {
+    plane[w] &= ~(mask_from(first) & mask_below(end));
+    return;
+  }
+  plane[w++] &= ~mask_from(first);
+  memset(plane + w, 0, (last - w) * 8);
+  plane[last] &= ~mask_below(end);
+}
+
+static uint64_t plane_count(const uint64_t *plane, uint64_t first, uint64_t n) {
+  uint64_t end = first + n, w = first >> 6, last = (end - 1) >> 6;
+  if (w == last) return (uint64_t)__builtin_popcountl(plane[w] & mask_from(first) & mask_below(end));
+  uint64_t sum = (uint64_t)__builtin_popcountl(plane[w] & mask_from(first));
+  for (w++; w < last; w++) sum += (uint64_t)__builtin_popcountl(plane[w]);
+  return sum + (uint64_t)__builtin_popcountl(plane[last] & mask_below(end));
+}
+
+// Where operation `i` happens: anywhere in the lower half of the plane.
+static inline uint64_t place(uint64_t i, uint64_t span) { return (uint32_t)(i * 2654435761u) & (span / 2 - 1); }
+
+// `n` operations on ranges of `pages` pages in a plane of `span` pages (a power of two). `mix`: set and clear in
+// turn; `count`: of a plane with 3 pages of every 5. Check: low 32 bits of the sum of the counts, or nothing.
+struct result plane(const char *op, uint64_t span, uint64_t pages, uint64_t n) {
+  static uint64_t *words;
+  static uint64_t words_span;
+  if (words_span != span) {
+    free(words);
+    words = aligned_alloc(PAGE, (span / 8 + PAGE - 1) & ~(PAGE - 1));
+    words_span = span;
+  }
+  int counting = !strcmp(op, "count");
+  memset(words, 0, span / 8);
+  for (uint64_t page = 0; counting && page + 3 <= span; page += 5) plane_set(words, page, 3);
+  uint64_t sum = 0;
+  double start = now();
+  if (counting)
+    for (uint64_t i = 0; i < n; i++) sum += plane_count(words, place(i, span), pages);
+  else
+    for (uint64_t i = 0; i < n; i++) {
+      if (i & 1) plane_clear(words, place(i, span), pages);
+      else plane_set(words, place(i, span), pages);
+    }
+  return (struct result){(now() - start) / (double)n, sum & 0xffffffff};
+}
