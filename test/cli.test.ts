@@ -162,15 +162,15 @@ describe('cli › run', () => {
     expect(out).toContain('touch 32M +4K');
   });
 
-  it('folds the rounds of a repeat, unless --all', async () => {
+  it('folds each round of a repeat after the first into a line, unless --all', async () => {
     const text = steps(
-      '  - repeat: { times: 50, advance: 4K, steps: [{ touch: { gpa: 1M, len: 4K, write: true } }] }\n',
+      '  - repeat: { times: 50, advance: 4K, steps: [{ touch: { gpa: 1M, len: 4K, write: true } }, { note: next }] }\n',
     );
     const folded = await slatbox('run r.yaml', { 'r.yaml': text });
-    expect(folded.out.split('\n').length).toBe(5);
-    expect(folded.out).toContain('49 steps of further rounds');
+    expect(folded.out.split('\n').length).toBe(54);
+    expect(folded.out).toMatch(/1\[50\] ✓ rss 196 KiB → 200 KiB +2 steps/);
     const all = await slatbox('run r.yaml --all', { 'r.yaml': text });
-    expect(all.out.split('\n').length).toBe(53);
+    expect(all.out.split('\n').length).toBe(103);
   });
 
   it.each(builtins.map((b) => b.name))('builtin:%s holds', async (name) => {

@@ -155,7 +155,7 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(() => map.getAttribute('aria-label')).toContain('backed');
     await page.keyboard.press('v');
     const twin = page.getByRole('region', { name: 'The map as text' });
-    expect(await textOf(twin.getByRole('row').nth(1))).toMatch(/^0x800000000064 MiBbacked$/);
+    await eventually(() => textOf(twin.getByRole('row').nth(1))).toMatch(/^0x800000000064 MiBbacked$/);
     await page.keyboard.press('2');
     await eventually(() => textOf(twin)).toContain('mapped writable');
     await page.keyboard.press('0');
