@@ -177,7 +177,7 @@ describe('cli › run', () => {
     const { code, out } = await slatbox(`run builtin:${name} --strict`);
     expect(out).not.toContain('✗');
     expect(code).toBe(0);
-  }, 60_000);
+  }, 240_000);
 
   it.each(readdirSync('examples').filter((f) => f.endsWith('.yaml')))('examples/%s holds', async (name) => {
     const { code, out } = await slatbox(`run examples/${name}`);
