@@ -12,6 +12,7 @@ import { rangeLarge, rangeSmall, rangeSmallJs } from './measure/range.mjs';
 import { dontneedOne, guestSize, info } from './measure/request.mjs';
 import { metadata, raster, startup, wasmSize, workers } from './measure/scale.mjs';
 import { startNative } from './native.mjs';
+import { pin } from './pin.mjs';
 import { ROWS } from './rows.mjs';
 import { describeMachine, table } from './table.mjs';
 
@@ -60,6 +61,7 @@ const progress = (/** @type {string} */ text) => {
 };
 
 const { json, quick, markdown, only } = options();
+pin();
 const native = await startNative();
 const machine = describeMachine(native);
 if (!json) console.log(`${machine.join('\n')}\n`);

@@ -174,6 +174,6 @@ describe.each(['release', 'debug'] as const)('scenario run › built-ins on the 
       expect(run.unexpected).toBe(0);
       expect(vm.host.check()).toEqual([]);
     },
-    60_000,
+    240_000,
   );
 });

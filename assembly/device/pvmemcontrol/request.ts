@@ -34,18 +34,21 @@ export function requestRun(vm: usize, n: u32): void {
 export function infoRun(vm: usize, n: u32, at: usize): void {
   count(vm, Counter.RequestsTotal);
   event(EventKind.Request, vm, n, 0, load<u64>(at, 8), load<u64>(at, 16));
-  answerInto(at, vm, 0, 0);
+  info(vm, at);
 }
 
 /** The 32 bytes of a response: ret_errno and ret_code, and what INFO tells. */
 // @ts-ignore: decorator
 @inline
 function answerInto(at: usize, vm: usize, answer: u64, code: u64): void {
+  if (code == 0) {
+    info(vm, at);
+    return;
+  }
   store<u64>(at, answer, 0);
   store<u64>(at, 0, 8);
   store<u64>(at, 0, 16);
   store<u64>(at, 0, 24);
-  if (code == 0) info(vm, at);
 }
 
 function run(vm: usize, n: u32, code: u64, addr: u64, length: u64, arg: u64): void {
@@ -80,15 +83,15 @@ function bufferFault(vm: usize, gpa: u64, write: u32): void {
   broken(vm);
 }
 
-function info(vm: usize, buffer: usize): void {
-  if (load<u32>(vm, VM_DEV_ABI) == Abi.Memctl) {
-    // big_endian = 0, major = 1, minor = 0, page_size
-    store<u64>(buffer, 1, 16);
-    store<u64>(buffer, 4096, 24);
-  } else {
-    store<u64>(buffer, 4096, 8);
-    store<u64>(buffer, 1, 16);
-  }
+/** pvmemcontrol: ret_value = page size, arg0 = major, arg1 = minor. memctl: big_endian, major, minor, page_size. */
+// @ts-ignore: decorator
+@inline
+function info(vm: usize, at: usize): void {
+  const memctl = load<u32>(vm, VM_DEV_ABI) == Abi.Memctl;
+  store<u64>(at, 0, 0);
+  store<u64>(at, memctl ? 0 : 4096, 8);
+  store<u64>(at, 1, 16);
+  store<u64>(at, memctl ? 4096 : 0, 24);
 }
 
 /** ret_errno in the low half, ret_code in the high half. */
