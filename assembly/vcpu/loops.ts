@@ -3,7 +3,8 @@
 import { Access, RUN_BUFFER, RUN_EXITS, RUN_STATUS, RUN_VALUE, RUN_VM, Status } from '../abi/status';
 import { bytesDiffer, loadHalves } from '../frames/bytes';
 import { min } from '../base/math';
-import { entryTable } from '../slat/entry';
+import { EPT_R, EPT_W, entryTable } from '../slat/entry';
+import { VM_PSC_TABLE, VM_PSC_TAG } from '../base/layout';
 import { exitFailed, translate, vcpuLoad, vcpuStore } from './access';
 
 /** A failed translation inside a loop over RAM; MMIO ends the loop too, nothing was done there. */
@@ -83,13 +84,23 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
   let sum: u64 = 0;
   let offset: u64 = 0;
   store<u32>(run, Status.Ok, RUN_STATUS);
+  // The paging-structure cache, held in two locals: between the accesses of this loop nothing else runs that
+  // could zap, and after each violation it is read again.
+  const wanted: u64 = write ? EPT_W : EPT_R;
+  let tag: u64 = u64.MAX_VALUE;
+  let table: usize = 0;
   let i: u32 = 0;
   for (; i < accesses; i++) {
     const at = gpa + offset;
-    const entry = translate(run, vm, at, access);
-    if (entry == 0) {
-      stopped(run, vm, at, access);
-      break;
+    let entry: u64 = at >> 21 == tag ? load<u64>(table + (<usize>((at >> 12) & 511) << 3)) : 0;
+    if ((entry & wanted) == 0) {
+      entry = translate(run, vm, at, access);
+      if (entry == 0) {
+        stopped(run, vm, at, access);
+        break;
+      }
+      tag = load<u64>(vm, VM_PSC_TAG);
+      table = load<u32>(vm, VM_PSC_TABLE);
     }
     const p = entryTable(entry) + (<u32>at & 4088);
     if (write) store<u64>(p, i);
