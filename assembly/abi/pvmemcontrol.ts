@@ -51,6 +51,12 @@ export enum Func {
   Unmergeable = 14,
 }
 export const FUNC_LAST = 14;
+/** Where memctl numbers a function differently. */
+export enum MemctlFunc {
+  Unmergeable = 5,
+  Dontdump = 6,
+  SetVmaAnonName = 13,
+}
 /** memctl has no MERGEABLE and ends at SET_VMA_ANON_NAME = 13. */
 export const MEMCTL_FUNC_LAST = 13;
 

@@ -1,6 +1,6 @@
 // The 32 bytes that a caller, the driver and the device exchange, and the ioctl number; both generations.
 // Reference: linux include/uapi/linux/pvmemcontrol.h (patch version 4) and include/uapi/linux/memctl.h.
-import { BUF_SIZE, Func } from '../../assembly/abi/pvmemcontrol.ts';
+import { BUF_SIZE, Func, MemctlFunc } from '../../assembly/abi/pvmemcontrol.ts';
 import type { AbiName, Response } from '../types.ts';
 
 //   request                           response
@@ -112,9 +112,9 @@ export const IOCTL_VMM = _IOWR(0xda, 0x00, BUF_SIZE);
 
 /** memctl numbered three functions differently and has no MERGEABLE. */
 const MEMCTL_CODE: Readonly<Partial<Record<Func, number | undefined>>> = {
-  [Func.Unmergeable]: 5,
-  [Func.Dontdump]: 6,
-  [Func.SetVmaAnonName]: 13,
+  [Func.Unmergeable]: MemctlFunc.Unmergeable,
+  [Func.Dontdump]: MemctlFunc.Dontdump,
+  [Func.SetVmaAnonName]: MemctlFunc.SetVmaAnonName,
   [Func.Mergeable]: undefined,
 };
 

@@ -4,6 +4,7 @@ import { HOST_ARENA, HOST_FRAMES, HOST_SWAP } from '../core/layout.ts';
 import { loadCore } from '../core/load.ts';
 import { SlatboxError } from '../errors.ts';
 import { EventLog } from '../observe/events.ts';
+import { requestName } from '../observe/names.ts';
 import { parseSize } from '../size.ts';
 import type { HostOptions, VmOptions } from '../types.ts';
 import { Vm } from '../vm.ts';
@@ -31,7 +32,7 @@ export class Host {
   /** Use `createHost`. */
   constructor(core: Core) {
     this.core = core;
-    this.events = new EventLog(core);
+    this.events = new EventLog(core, (vm, code) => requestName(this.#vms[vm]?.abi ?? 'pvmemcontrol', code));
   }
 
   get vms(): readonly Vm[] {

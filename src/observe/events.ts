@@ -14,7 +14,10 @@ interface Raw {
   readonly c: bigint;
 }
 type Detail = Record<string, string | number>;
-type Reader = (raw: Raw) => { kind: string; detail: Detail; text: string };
+type Reader = (
+  raw: Raw,
+  requestName: (code: bigint) => string,
+) => { kind: string; detail: Detail; text: string };
 
 const STATES = ['broken', 'init', 'ready'];
 const COMMANDS: Readonly<Record<number, string>> = {
@@ -35,10 +38,10 @@ const READERS: Readonly<Record<number, Reader>> = {
     const state = STATES[n] ?? String(n);
     return { kind: 'transport', detail: { command, payload: hex(b), state }, text: `${command} → ${state}` };
   },
-  [EventKind.Request]: ({ n, a, b, c }) => ({
+  [EventKind.Request]: ({ n, a, b, c }, requestName) => ({
     kind: 'request',
-    detail: { connection: n, func: funcName(a), addr: hex(b), length: hex(c) },
-    text: `connection ${n}: ${funcName(a)} ${formatAddress(b)} +${hex(c)}`,
+    detail: { connection: n, func: requestName(a), addr: hex(b), length: hex(c) },
+    text: `connection ${n}: ${requestName(a)} ${formatAddress(b)} +${hex(c)}`,
   }),
   [EventKind.Response]: ({ n, a }) => ({
     kind: 'response',
@@ -129,8 +132,12 @@ const READERS: Readonly<Record<number, Reader>> = {
 
 export class EventLog {
   readonly #core: Core;
-  constructor(core: Core) {
+  readonly #requestName: (vm: number, code: bigint) => string;
+
+  /** `requestName`: what a function code means to a VM's device, whose generation the core's records do not say. */
+  constructor(core: Core, requestName: (vm: number, code: bigint) => string) {
     this.#core = core;
+    this.#requestName = requestName;
   }
 
   get enabled(): boolean {
@@ -170,6 +177,12 @@ export class EventLog {
       b: this.#core.readU64(at + 24),
       c: this.#core.readU64(at + 32),
     };
-    return { seq, cause: u32[i + 2] as number, vm: head >>> 16, cpu: (head >>> 8) & 0xff, ...read(raw) };
+    return {
+      seq,
+      cause: u32[i + 2] as number,
+      vm: head >>> 16,
+      cpu: (head >>> 8) & 0xff,
+      ...read(raw, (code) => this.#requestName(head >>> 16, code)),
+    };
   }
 }

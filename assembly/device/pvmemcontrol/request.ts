@@ -3,7 +3,7 @@
 // devices/src/pvmemcontrol.rs handle_request; memctl numbers from its LKML posting.
 import { Errno } from '../../abi/errno';
 import { Counter, EventKind } from '../../abi/events';
-import { Abi, BUF_SIZE, DeviceState, Func, FUNC_LAST, MEMCTL_FUNC_LAST } from '../../abi/pvmemcontrol';
+import { Abi, BUF_SIZE, DeviceState, Func, FUNC_LAST, MEMCTL_FUNC_LAST, MemctlFunc } from '../../abi/pvmemcontrol';
 import { Madv, Prot } from '../../abi/status';
 import { VMA_NAMED } from '../../abi/vm-flags';
 import { VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
@@ -106,9 +106,9 @@ function execute(vm: usize, code: u64, addr: u64, length: u64, arg: u64): u64 {
   let func = <i32>code;
   if (load<u32>(vm, VM_DEV_ABI) == Abi.Memctl) {
     if (code > <u64>MEMCTL_FUNC_LAST) return failed(Errno.EOPNOTSUPP, code);
-    if (func == 5) func = Func.Unmergeable;
-    else if (func == 6) func = Func.Dontdump;
-    else if (func == 13) func = Func.SetVmaAnonName;
+    if (func == MemctlFunc.Unmergeable) func = Func.Unmergeable;
+    else if (func == MemctlFunc.Dontdump) func = Func.Dontdump;
+    else if (func == MemctlFunc.SetVmaAnonName) func = Func.SetVmaAnonName;
   } else if (code > <u64>FUNC_LAST) return failed(Errno.EOPNOTSUPP, code);
   // In one region; a zero-length range needs its address inside.
   const slot = slotOf(vm, addr >> 12);
