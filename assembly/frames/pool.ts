@@ -14,7 +14,6 @@ const BUMP: usize = 8;
 const STACK: usize = 12;
 const STACKED: usize = 16;
 const HIGH: usize = 20;
-export const POOL_RECORD: usize = 64;
 
 export function poolInit(pool: usize, basePage: u32, total: u32, stack: usize): void {
   store<u32>(pool, basePage, BASE);

@@ -9,7 +9,7 @@ import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
   addBacked, addSwapped, BACKED, chunkAt, chunkDrop, chunkIndex, chunkSettle, DIRTY, HINT_LAZY, HINT_SWAPPED, LAZY,
-  nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, SWAPPED, WRITABLE, ZERO,
+  nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, SWAPPED, WRITABLE,
 } from './page-state';
 import { pageOut } from './reclaim';
 

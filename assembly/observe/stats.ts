@@ -1,6 +1,6 @@
 // Numbers of a range of the VMM's pages, counted from the planes. Cost follows the chunks that are there.
 // Results go to the scratch area as u32, one behind the other.
-import { BACKED, chunkAt, chunkIndex, DIRTY, LAZY, nextChunk, nodeOf, SWAPPED, WRITABLE, ZERO } from '../mm/page-state';
+import { BACKED, chunkAt, chunkIndex, DIRTY, LAZY, nextChunk, nodeOf, SWAPPED, ZERO } from '../mm/page-state';
 import { bitGet, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { SCRATCH } from '../base/layout';
@@ -57,11 +57,4 @@ export function stateLetter(vm: usize, vpn: u64): u32 {
   }
   if (bitGet(chunk + SWAPPED, i)) return 0x73;
   return bitGet(chunk + ZERO, i) ? 0x7a : 0x2e;
-}
-
-/** Whether the VMM's pte of vpn is present and writable. */
-export function pteWritable(vm: usize, vpn: u64): bool {
-  const node = nodeOf(vm, vpn);
-  const chunk = node == 0 ? <usize>0 : chunkAt(node, chunkIndex(vpn));
-  return chunk != 0 && bitGet(chunk + WRITABLE, <u32>vpn & 511);
 }

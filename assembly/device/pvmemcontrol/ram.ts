@@ -29,13 +29,8 @@ function ramByte(vm: usize, gpa: u64, write: bool): usize {
     chunk = chunkOf(vm, vpn);
     if (!bitGet(chunk + BACKED, i)) return ZERO_PAGE + <usize>(gpa & 4095);
   }
-  const at = frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
-  if (write) {
-    bitSet(chunk + DIRTY, i);
-    store<u64>(vm, vpn, VM_BUF_VPN);
-    store<u32>(vm, <u32>at, VM_BUF_AT);
-  }
-  return at;
+  if (write) bitSet(chunk + DIRTY, i);
+  return frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
 }
 
 /**
@@ -48,9 +43,14 @@ export function knownBuffer(vm: usize, n: u32): usize {
   return load<u32>(vm, VM_BUF_CONN) == n ? <usize>load<u32>(vm, VM_BUF_AT) : 0;
 }
 
-/** Connection n's buffer at gpa has just been written; remember where, if it lies in one page. */
+/** Connection n's buffer at gpa has just been written; remember where, if it lies in one page. The three fields go together. */
 export function rememberBuffer(vm: usize, n: u32, gpa: u64): void {
-  if ((<u32>gpa & 4095) <= 4096 - BUF_SIZE) store<u32>(vm, n, VM_BUF_CONN);
+  if ((<u32>gpa & 4095) > 4096 - BUF_SIZE) return;
+  const vpn = slotVpn(slotOf(vm, gpa >> 12), gpa >> 12);
+  const frame = load<u32>(pageSlot(chunkOf(vm, vpn), <u32>vpn & 511));
+  store<u32>(vm, n, VM_BUF_CONN);
+  store<u64>(vm, vpn, VM_BUF_VPN);
+  store<u32>(vm, <u32>frameAddress(frame) + (<u32>gpa & 4095), VM_BUF_AT);
 }
 
 /** A request buffer is 32 bytes and nearly always in one page: two vectors, not a call to the copying routine. */

@@ -3,7 +3,7 @@
 // devices/src/pvmemcontrol.rs handle_request; memctl numbers from its LKML posting.
 import { Errno } from '../../abi/errno';
 import { Counter, EventKind } from '../../abi/events';
-import { Abi, BUF_SIZE, DeviceState, Func, FUNC_LAST, MEMCTL_FUNC_LAST, MemctlFunc } from '../../abi/pvmemcontrol';
+import { Abi, BUF_SIZE, Func, FUNC_LAST, MEMCTL_FUNC_LAST, MemctlFunc } from '../../abi/pvmemcontrol';
 import { Madv, Prot } from '../../abi/status';
 import { VMA_NAMED } from '../../abi/vm-flags';
 import { VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
