@@ -120,7 +120,8 @@ class Attack {
     const { state, connectionCount } = this.#vm.device.snapshot();
     if (state !== 'ready') {
       for (const command of [0x060fe6d2, 0x0e359539, 0x0e359539, 0x0ca8d227]) {
-        this.#view.setBigUint64(0, buffer, true);
+        // Buffers in one page and over a page border, of one connection after another.
+        this.#view.setBigUint64(0, buffer - BigInt(r.below(2) * 16), true);
         this.#vm.bus.write(this.#at() as Gpa, this.#bytes.subarray(0, 8));
         this.#view.setUint32(0, command, true);
         this.#vm.bus.write((this.#at() + 8n) as Gpa, this.#bytes.subarray(0, 4));

@@ -2,16 +2,17 @@
 // Each frame, metadata page and swap slot is owned exactly once or free; counts equal recounts; every SLAT
 // entry is backed by a present page with at least its permissions.
 import {
-  HOST_ARENA, HOST_FRAMES, HOST_LAZY, HOST_SWAP, HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_DEV_CONN_DIR,
+  HOST_ARENA, HOST_FRAMES, HOST_LAZY, HOST_SWAP, HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_DEV_CONN_DIR,
   VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_BLOCKS,
   VM_VMA_COUNT, VM_VMA_INDEX, VPN_BASE, ZERO_PAGE,
 } from '../base/layout';
 import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { bitGet, bitSet } from '../base/bits';
+import { connectionGpa } from '../device/pvmemcontrol/connection';
 import { poolBase, poolBumped, poolStacked, poolStackedPage } from '../frames/pool';
 import { slotOf, slotVpn } from '../memslot/table';
 import {
-  BACKED, chunkAt, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, NODE_TOTAL,
+  BACKED, chunkAt, chunkOf, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, NODE_TOTAL,
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
 import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaOf } from '../mm/vma';
@@ -223,7 +224,24 @@ function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
   return (flags & (VM_READ | VM_WRITE)) != 0 ? Broken.Nothing : at(gfn, Broken.SlatPermission);
 }
 
+/** The buffer that the device remembers is its connection's, backed, writable and dirty. */
+function checkBuffer(vm: usize): Broken {
+  const n = load<u32>(vm, VM_BUF_CONN);
+  if (n == u32.MAX_VALUE) return Broken.Nothing;
+  if (n >= load<u32>(vm, VM_DEV_CONNS)) return at(n, Broken.StateContradicts);
+  const gpa = connectionGpa(vm, n);
+  const vpn = slotVpn(slotOf(vm, gpa >> 12), gpa >> 12);
+  const chunk = chunkOf(vm, vpn);
+  const i = <u32>vpn & 511;
+  if (vpn != load<u64>(vm, VM_BUF_VPN) || chunk == 0) return at(gpa, Broken.StateContradicts);
+  const good = bitGet(chunk + BACKED, i) && bitGet(chunk + WRITABLE, i) && bitGet(chunk + DIRTY, i);
+  const address = (load<u32>(pageSlot(chunk, i)) << 12) + (<u32>gpa & 4095);
+  return good && address == load<u32>(vm, VM_BUF_AT) ? Broken.Nothing : at(gpa, Broken.StateContradicts);
+}
+
 function checkDevice(vm: usize, arena: usize): Broken {
+  const buffer = checkBuffer(vm);
+  if (buffer != Broken.Nothing) return buffer;
   const dir: usize = load<u32>(vm, VM_DEV_CONN_DIR);
   if (dir == 0) return load<u32>(vm, VM_DEV_CONNS) == 0 ? Broken.Nothing : at(0, Broken.CountDiffers);
   let e = ownRun(arena, dir, 1);
