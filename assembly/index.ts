@@ -1,6 +1,8 @@
 // The export list, grouped by room. src/core/exports.ts is the same contract for TypeScript.
 export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0 } from './vm';
-export { runOf } from './vcpu/run';
+export { runOf, threadAttach } from './base/thread';
+export { threadsFold, threadsStart } from './vcpu/threads';
+export { vcpuProgram } from './vcpu/program';
 export { vcpuLoad, vcpuStore } from './vcpu/access';
 export {
   vcpuFill, vcpuLoadAt, vcpuRequest, vcpuRequestAt, vcpuStoreAt, vcpuStride, vcpuTouch, vcpuVerify,

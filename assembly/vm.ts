@@ -1,14 +1,15 @@
 // Making hosts and VMs: the only place that knows all rooms. Called by the host language with checked numbers.
 import {
   DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP, HOST_TABLE_COUNTS,
-  HOST_VM_COUNT, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID, VM_MAX, VM_MAX_MAPS,
-  VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_SIZE, VM_SLOTS, VPN_BASE,
+  HOST_TABLE_USERS, HOST_VM_COUNT, LOCK_COUNT, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID,
+  VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_SIZE,
+  VM_SLOT_COUNT, VM_SLOTS, VPN_BASE,
 } from './base/layout';
 import { Errno } from './abi/errno';
 import { deviceInit } from './device/pvmemcontrol/state';
 import { arenaGet, arenaGetContiguous } from './frames/arena';
 import { poolFresh, poolInit } from './frames/pool';
-import { slotAppend } from './memslot/table';
+import { SLOT_END, SLOT_SIZE, slotAppend } from './memslot/table';
 import { mapAnonymous } from './mm/syscalls';
 import { vmaInit } from './mm/vma';
 import { slatInit } from './slat/map';
@@ -29,7 +30,7 @@ export function hostBytes(frames: u32, arena: u32, swap: u32): f64 {
 const FIRST_PAGES: u32 = 128;
 
 function firstPage(frames: u32, arena: u32, swap: u32): u32 {
-  const stacks = ((<usize>frames + arena + swap) << 2) + ((<usize>arena) << 1);
+  const stacks = ((<usize>frames + arena + swap) << 2) + <usize>arena * 6;
   return <u32>(pageUp(DYNAMIC + stacks) >> 12);
 }
 
@@ -44,6 +45,8 @@ export function hostInit(frames: u32, arena: u32, swap: u32, events: bool): void
   at += <usize>arena << 2;
   poolInit(HOST_SWAP, first + arena + frames, swap, at);
   at += <usize>swap << 2;
+  store<u32>(HOST_TABLE_USERS, <u32>at);
+  at += <usize>arena << 2;
   store<u32>(HOST_TABLE_COUNTS, <u32>at);
   store<u32>(HOST_NEXT_ANON_VMA, 1);
   store<u32>(HOST_EVENTS_ON, events ? 1 : 0);
@@ -76,6 +79,8 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   store<u32>(vm, abi, VM_DEV_ABI);
   store<u64>(vm, bar0, VM_BAR0);
   if (!vmaInit(vm) || !slatInit(vm)) return 0;
+  store<u32>(vm, (id & 3) << 9, VM_LOCK_FIRST);
+  store<u32>(vm, LOCK_COUNT - 1, VM_LOCK_MASK);
   deviceInit(vm);
   for (let cpu: u32 = 0; cpu < cpus; cpu++) vcpuInit(vm, cpu);
   store<u32>(HOST_VM_COUNT, id + 1);
@@ -86,6 +91,10 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
 export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u32): Errno {
   const vpn = VPN_BASE + offset;
   if (!slotAppend(vm, gfn, pages, vpn)) return Errno.EINVAL;
+  // The slot before ends in the leaf table in which this one begins: chunks that share it share a lock.
+  const n = load<u32>(vm, VM_SLOT_COUNT);
+  const slot = <usize>load<u32>(vm, VM_SLOTS) + <usize>(n - 1) * SLOT_SIZE;
+  if (n > 1 && load<u64>(slot - SLOT_SIZE, SLOT_END) > (gfn & ~(<u64>511))) store<u32>(vm, 511, VM_LOCK_MASK);
   return mapAnonymous(vm, vpn, pages, flags);
 }
 

@@ -46,11 +46,12 @@ describe('abi › linear memory', () => {
     const run = at('RUN_BASE') + at('VM_MAX') * at('VCPU_MAX') * RUN_SIZE;
     const regions = [
       [at('HOST'), at('HOST_END')],
-      [at('RUN_BASE'), run],
+      [at('LOCKS'), at('LOCKS') + at('LOCK_COUNT') * at('LOCK_SIZE')],
       [at('VM_BASE'), at('VM_BASE') + at('VM_MAX') * at('VM_SIZE')],
       [at('ZERO_PAGE'), at('ZERO_PAGE') + 4096],
       [at('SCRATCH'), at('SCRATCH') + at('SCRATCH_SIZE')],
       [at('EVENTS'), at('EVENTS') + EVENT_CAPACITY * EVENT_SIZE],
+      [at('RUN_BASE'), run],
       [at('DYNAMIC'), Number.POSITIVE_INFINITY],
     ] as const;
     for (const [i, [start]] of regions.entries())
@@ -68,11 +69,12 @@ describe('abi › linear memory', () => {
     const named = rows.filter(({ name }) => name !== undefined);
     expect(named.map(({ name }) => name)).toEqual([
       'HOST',
-      'RUN_BASE',
+      'LOCKS',
       'VM_BASE',
       'ZERO_PAGE',
       'SCRATCH',
       'EVENTS',
+      'RUN_BASE',
       'DYNAMIC',
     ]);
     for (const { name, start } of named) expect(Number(start), name).toBe(Number(core[name as string]));
@@ -81,8 +83,8 @@ describe('abi › linear memory', () => {
 
   it.each([['HOST_'], ['VM_']])('fields of the %s record are aligned and do not overlap', (prefix) => {
     const line =
-      /^export const (\w+): usize = (?:HOST \+ )?(\d+); \/\/ (pool record|u32|u64(?! ×)|32 bytes)/gm;
-    const size = { 'pool record': 24, u32: 4, u64: 8, '32 bytes': 32 } as const;
+      /^export const (\w+): usize = (?:HOST \+ )?(\d+); \/\/ (?:thread, )?(pool record|lock|u32|u64 ×|u64|32 bytes)/gm;
+    const size = { 'pool record': 32, lock: 8, u32: 4, u64: 8, 'u64 ×': 256, '32 bytes': 32 } as const;
     let end = 0;
     let fields = 0;
     for (const [, name, at, kind] of text('assembly/base/layout.ts').matchAll(line)) {
@@ -93,8 +95,8 @@ describe('abi › linear memory', () => {
       end = Number(at) + bytes;
       fields++;
     }
-    expect(fields).toBeGreaterThan(10);
-    expect(end).toBeLessThanOrEqual(Number(prefix === 'VM_' ? core.VM_COUNTERS : 248));
+    expect(fields).toBeGreaterThan(prefix === 'VM_' ? 30 : 8);
+    expect(end).toBeLessThanOrEqual(Number(prefix === 'VM_' ? core.VM_RECORD_END : 448));
   });
 });
 

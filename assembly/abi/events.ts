@@ -39,6 +39,8 @@ export enum EventKind {
 // ╒═ 0 seq u32 ═╤═ 4 kind u8 │ cpu u8 │ vm u8 │ – ═╤═ 8 cause u32 ═╤═ 12 n u32 ═╤═ 16 a u64 ═╤═ 24 b u64 ═╤═ 32 c u64 ═╕
 export const EVENT_SIZE = 40;
 export const EVENT_CAPACITY = 65536;
+/** Records of the ring of one vCPU thread. What is left of it at the end of a run goes into the host's ring. */
+export const THREAD_EVENTS = 4096;
 
 /** Counters of one VM, u64 each, by index. */
 export enum Counter {

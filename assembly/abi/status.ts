@@ -39,7 +39,31 @@ export const RUN_EXIT_MAX = 2;
 /** gpa at which a failed access stands, and whether it was a write. */
 export const RUN_FAULT_GPA = 104;
 export const RUN_FAULT_WRITE = 112;
-export const RUN_SIZE = 128;
+/** Where and how a request of a program goes (vcpu/program.ts): per-CPU buffer and command register, u64 gpa; connection id, u32. */
+export const RUN_DRIVER_BUFFER = 384;
+export const RUN_DRIVER_REGISTER = 392;
+export const RUN_DRIVER_DOORBELL = 400;
+/** Address of the page that a program is put in, u32; 0 before the first run of vCPU threads. */
+export const RUN_PROGRAM = 404;
+export const RUN_SIZE = 2048;
+
+/** Kinds of steps of a program (vcpu/program.ts). */
+export enum Step {
+  Load = 0,
+  Store = 1,
+  Fetch = 2,
+  /** One byte of each page loaded. */
+  TouchRead = 3,
+  /** One byte of each page stored. */
+  TouchWrite = 4,
+  Fill = 5,
+  Verify = 6,
+  /** A request of the guest's driver; `size` is the function code. */
+  Request = 7,
+  /** The VMM's own system call on its mapping of gpa; `size` is the function code. */
+  HostCall = 8,
+}
+export const STEP_SIZE = 64;
 
 /** Advice numbers of madvise(2) that a request can lead to, linux mman-common.h. */
 export enum Madv {

@@ -1,7 +1,8 @@
 // The MMIO bus: which device claims an address. One window now: pvmemcontrol's BAR0.
 // Accesses that begin in a window reach the device with their full size, even if they end behind it.
 import { BAR0_SIZE, DOORBELL_BIT, TransportReg } from '../abi/pvmemcontrol';
-import { SCRATCH, VM_BAR0 } from '../base/layout';
+import { VM_BAR0, VM_DEV_REQUEST } from '../base/layout';
+import { local } from '../base/thread';
 import { deviceRead, deviceWrite, doorbell } from '../device/pvmemcontrol/registers';
 
 /** False when no window claims gpa; nothing happened then. */
@@ -26,6 +27,7 @@ export function mmioWrite32(vm: usize, low: u32, high: u32, value: u32): bool {
     doorbell(vm, value & 0x7fffffff);
     return true;
   }
-  store<u32>(SCRATCH, value);
-  return mmioWrite(vm, <u64>low | ((<u64>high) << 32), 4, SCRATCH);
+  const at = local(vm) + VM_DEV_REQUEST;
+  store<u32>(at, value);
+  return mmioWrite(vm, <u64>low | ((<u64>high) << 32), 4, at);
 }

@@ -6,11 +6,13 @@ import { Access, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
+import { chunkLock, chunkUnlock } from '../base/chunk-lock';
+import { local } from '../base/thread';
 import { slotOf, slotVpn } from '../memslot/table';
 import { faultIn } from '../mm/fault';
 import { BACKED, chunkOf, DIRTY, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
-import { NONE, VMA_FLAGS, VMA_START, vmaAt, vmaFind } from '../mm/vma';
+import { VMA_FLAGS, vmaOf } from '../mm/vma';
 import { EPT_LEAF, EPT_LEAF_W, GFN_LIMIT } from '../slat/entry';
 import { slatMap } from '../slat/map';
 import { count, event, scope, unscope } from '../trace/events';
@@ -23,13 +25,16 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
   const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
   if (slot == 0) {
     if (access == Access.Fetch) return Status.InternalError;
-    store<u64>(vm, gfn, VM_MMIO_GFN);
+    store<u64>(local(vm), gfn, VM_MMIO_GFN);
     return Status.Mmio;
   }
   count(vm, Counter.SlatViolations);
   event(EventKind.Violation, vm, access, gfn, 0, 0);
   const cause = scope();
-  const status = map(vm, gfn, slotVpn(slot, gfn), access == Access.Write);
+  const vpn = slotVpn(slot, gfn);
+  chunkLock(vm, vpn);
+  const status = map(vm, gfn, vpn, access == Access.Write);
+  chunkUnlock(vm, vpn);
   unscope(cause);
   return status;
 }
@@ -38,12 +43,12 @@ function map(vm: usize, gfn: u64, vpn: u64, write: bool): Status {
   const i = <u32>vpn & 511;
   let chunk = chunkOf(vm, vpn);
   if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
-    const cursor = vmaFind(vm, vpn);
-    if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Status.Efault;
+    const vma = vmaOf(vm, vpn);
+    if (vma == 0) return Status.Efault;
     // A read asks for read permission of the VMA: unlike the host, KVM cannot read a page with PROT_WRITE
     // alone unless it is there and writable already (R4.2), which the branch above has seen.
-    if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & (write ? VM_WRITE : VM_READ)) == 0) return Status.Efault;
-    const status = faultIn(vm, vpn, write, cursor, chunk);
+    if ((load<u32>(vma, VMA_FLAGS) & (write ? VM_WRITE : VM_READ)) == 0) return Status.Efault;
+    const status = faultIn(vm, vpn, write, vma, chunk);
     if (status != Status.Ok) return status;
     if (chunk == 0) chunk = chunkOf(vm, vpn);
   }

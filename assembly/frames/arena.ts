@@ -1,13 +1,14 @@
 // Metadata pages: SLAT tables, page state, VMA blocks, connection tables. Zeroed when handed out.
 import { HOST_ARENA } from '../base/layout';
 import { frameAddress, frameZero } from './bytes';
-import { poolBump, poolGet, poolPut, poolTakeFresh } from './pool';
+import { pageGet, pagePut, pageTakeFresh } from './cache';
+import { poolBump } from './pool';
 
 /** Address of a zeroed 4 KiB page, 0 when the arena is empty. */
 export function arenaGet(): usize {
-  const page = poolGet(HOST_ARENA);
+  const page = pageGet(HOST_ARENA);
   if (page == 0) return 0;
-  if (!poolTakeFresh(HOST_ARENA, page)) frameZero(page);
+  if (!pageTakeFresh(HOST_ARENA, page)) frameZero(page);
   return frameAddress(page);
 }
 
@@ -15,12 +16,12 @@ export function arenaGet(): usize {
 export function arenaGetContiguous(pages: u32): usize {
   const first = poolBump(HOST_ARENA, pages);
   if (first == 0) return 0;
-  for (let i: u32 = 0; i < pages; i++) if (!poolTakeFresh(HOST_ARENA, first + i)) frameZero(first + i);
+  for (let i: u32 = 0; i < pages; i++) if (!pageTakeFresh(HOST_ARENA, first + i)) frameZero(first + i);
   return frameAddress(first);
 }
 
 // @ts-ignore: decorator
 @inline
 export function arenaPut(address: usize): void {
-  poolPut(HOST_ARENA, <u32>(address >> 12));
+  pagePut(HOST_ARENA, <u32>(address >> 12));
 }

@@ -3,10 +3,12 @@
 // LIFO, so that the touched part of linear memory stays small and warm: nothing is ever given back to
 // the operating system.
 //
-// ╒═ 0 base page ═╤═ 4 total ═╤═ 8 bump ═╤═ 12 stack ═╤═ 16 stacked ═╤═ 20 high ═╕
+// ╒═ 0 base page ═╤═ 4 total ═╤═ 8 bump ═╤═ 12 stack ═╤═ 16 stacked ═╤═ 20 high ═╤═ 24 lock (2 × u32) ═╕
 // base: number of the first page · bump: pages ever handed out · stack: address of u32 free pages ·
 // high: pages that may hold old bytes; what lies behind is still zero since the memory was made. A
 // restored checkpoint turns back bump, never high.
+//
+// Nothing here takes the lock: threads come through frames/cache.ts.
 
 const BASE: usize = 0;
 const TOTAL: usize = 4;
@@ -14,6 +16,13 @@ const BUMP: usize = 8;
 const STACK: usize = 12;
 const STACKED: usize = 16;
 const HIGH: usize = 20;
+const LOCK: usize = 24;
+
+// @ts-ignore: decorator
+@inline
+export function poolLock(pool: usize): usize {
+  return pool + LOCK;
+}
 
 export function poolInit(pool: usize, basePage: u32, total: u32, stack: usize): void {
   store<u32>(pool, basePage, BASE);
@@ -28,12 +37,18 @@ export function poolInit(pool: usize, basePage: u32, total: u32, stack: usize): 
 // @ts-ignore: decorator
 @inline
 export function poolGet(pool: usize): u32 {
+  const page = poolPop(pool);
+  return page != 0 ? page : poolBump(pool, 1);
+}
+
+/** A page that was in use before, 0 when there is none. */
+// @ts-ignore: decorator
+@inline
+export function poolPop(pool: usize): u32 {
   const n = load<u32>(pool, STACKED);
-  if (n != 0) {
-    store<u32>(pool, n - 1, STACKED);
-    return load<u32>(load<u32>(pool, STACK) + ((n - 1) << 2));
-  }
-  return poolBump(pool, 1);
+  if (n == 0) return 0;
+  store<u32>(pool, n - 1, STACKED);
+  return load<u32>(load<u32>(pool, STACK) + ((n - 1) << 2));
 }
 
 /** `count` contiguous pages never used before, 0 when there are not as many. */
@@ -74,6 +89,15 @@ export function poolTakeFresh(pool: usize, page: u32): bool {
   if (i < load<u32>(pool, HIGH)) return false;
   const fresh = i == load<u32>(pool, HIGH);
   store<u32>(pool, i + 1, HIGH);
+  return fresh;
+}
+
+/** `count` pages from `first` on are used from now on; whether all of them still had their first zeros. */
+export function poolHigh(pool: usize, first: u32, count: u32): bool {
+  const i = first - load<u32>(pool, BASE);
+  if (i + count <= load<u32>(pool, HIGH)) return false;
+  const fresh = i >= load<u32>(pool, HIGH);
+  store<u32>(pool, i + count, HIGH);
   return fresh;
 }
 

@@ -5,8 +5,9 @@ import { Status } from '../abi/status';
 import { VM_READ, VM_WRITE, VMA_NAME_TEXT, VMA_NAMED } from '../abi/vm-flags';
 import { HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
+import { THREADS, threaded } from '../base/thread';
 import { frameCopy } from '../frames/bytes';
-import { poolPut, poolTakeFresh } from '../frames/pool';
+import { pagePut, pageTakeFresh } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import {
@@ -14,24 +15,26 @@ import {
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from './page-state';
 import { frameGet, frameGetZeroed } from './reclaim';
-import { NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaPrev } from './vma';
+import {
+  NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaLock, vmaNext, vmaOf, vmaPrev, vmaUnlock,
+} from './vma';
 
-/** An access of the VMM process to its page vpn: permission, then fault. */
+/** An access of the VMM process to its page vpn: permission, then fault. The chunk is locked by the caller. */
 export function hostAccess(vm: usize, vpn: u64, write: bool): Status {
-  const cursor = vmaFind(vm, vpn);
-  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Status.SegvMaperr;
-  const flags = load<u32>(vmaAt(vm, cursor), VMA_FLAGS);
+  const vma = vmaOf(vm, vpn);
+  if (vma == 0) return Status.SegvMaperr;
+  const flags = load<u32>(vma, VMA_FLAGS);
   // x86-64 has no page that can be written and not read.
   const allowed = write ? flags & VM_WRITE : flags & (VM_READ | VM_WRITE);
-  return allowed != 0 ? faultIn(vm, vpn, write, cursor, chunkOf(vm, vpn)) : Status.SegvAccerr;
+  return allowed != 0 ? faultIn(vm, vpn, write, vma, chunkOf(vm, vpn)) : Status.SegvAccerr;
 }
 
 /**
  * Make page vpn present, writable and dirty for a write; present for a read (`.` becomes the zero page).
- * `cursor` is its VMA, whose permission the caller has checked, `chunk` its chunk, 0 when absent.
+ * `vma` is its VMA (vmaOf), whose permission the caller has checked, `chunk` its chunk, 0 when absent.
  * Ok or OutOfMemory, then nothing changed.
  */
-export function faultIn(vm: usize, vpn: u64, write: bool, cursor: u32, chunk: usize): Status {
+export function faultIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Status {
   const i = <u32>vpn & 511;
   if (chunk != 0) {
     if (bitGet(chunk + BACKED, i)) {
@@ -41,10 +44,10 @@ export function faultIn(vm: usize, vpn: u64, write: bool, cursor: u32, chunk: us
       }
       return Status.Ok;
     }
-    if (bitGet(chunk + SWAPPED, i)) return swapIn(vm, vpn, write, cursor, chunk);
+    if (bitGet(chunk + SWAPPED, i)) return swapIn(vm, vpn, write, vma, chunk);
     if (!write && bitGet(chunk + ZERO, i)) return Status.Ok;
   }
-  return write ? anonymousPage(vm, vpn, cursor, chunk) : zeroPage(vm, vpn, chunk);
+  return write ? anonymousPage(vm, vpn, vma, chunk) : zeroPage(vm, vpn, chunk);
 }
 
 function zeroPage(vm: usize, vpn: u64, chunk: usize): Status {
@@ -57,16 +60,16 @@ function zeroPage(vm: usize, vpn: u64, chunk: usize): Status {
   return Status.Ok;
 }
 
-function anonymousPage(vm: usize, vpn: u64, cursor: u32, chunk: usize): Status {
+function anonymousPage(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
   // The frame first: reclaim may run, and nothing of this page may be half done then.
   const frame = frameGetZeroed(vm);
   if (frame == 0) return Status.OutOfMemory;
   if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) {
-    poolPut(HOST_FRAMES, frame);
+    pagePut(HOST_FRAMES, frame);
     return Status.OutOfMemory;
   }
-  anonPrepare(vm, cursor);
+  anonPrepare(vm, vpn, vma);
   const i = <u32>vpn & 511;
   if (bitGet(chunk + ZERO, i)) {
     // The zero page may be mapped in the SLAT (linux: wp_page_copy's notifier).
@@ -84,19 +87,19 @@ function anonymousPage(vm: usize, vpn: u64, cursor: u32, chunk: usize): Status {
 }
 
 /** A page read back in is clean until written; either way its slot is given up at once (rule 3.3). */
-function swapIn(vm: usize, vpn: u64, write: bool, cursor: u32, chunk: usize): Status {
+function swapIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Status {
   const frame = frameGet(vm);
   if (frame == 0) return Status.OutOfMemory;
-  poolTakeFresh(HOST_FRAMES, frame);
+  pageTakeFresh(HOST_FRAMES, frame);
   const i = <u32>vpn & 511;
   const slot = load<u32>(pageSlot(chunk, i));
   frameCopy(frame, slot);
-  poolPut(HOST_SWAP, slot);
+  pagePut(HOST_SWAP, slot);
   store<u32>(pageSlot(chunk, i), frame);
   bitClear(chunk + SWAPPED, i);
   bitSet(chunk + BACKED, i);
   if (write) bitSet(chunk + DIRTY, i);
-  if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) != 0) bitSet(chunk + WRITABLE, i);
+  if ((load<u32>(vma, VMA_FLAGS) & VM_WRITE) != 0) bitSet(chunk + WRITABLE, i);
   addSwapped(vm, -1);
   addBacked(vm, load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), 1);
   count(vm, Counter.FaultsMajor);
@@ -107,21 +110,37 @@ function swapIn(vm: usize, vpn: u64, write: bool, cursor: u32, chunk: usize): St
 }
 
 /** anon_vma_prepare: with its first anonymous page a VMA takes over a neighbour's anon_vma, or a new one (7.3). */
-function anonPrepare(vm: usize, cursor: u32): void {
+// @ts-ignore: decorator
+@inline
+function anonPrepare(vm: usize, vpn: u64, vma: usize): void {
+  if (load<u32>(vma, VMA_ANON) == 0) store<u32>(vma, anonOf(vm, vpn), VMA_ANON);
+}
+
+function anonOf(vm: usize, vpn: u64): u32 {
+  vmaLock(vm);
+  const cursor = vmaFind(vm, vpn);
   const v = vmaAt(vm, cursor);
-  if (load<u32>(v, VMA_ANON) != 0) return;
-  let anon: u32 = 0;
+  let anon = load<u32>(v, VMA_ANON);
   const next = vmaNext(vm, cursor);
-  if (next != NONE) anon = reusable(v, vmaAt(vm, next), v, vmaAt(vm, next));
+  if (anon == 0 && next != NONE) anon = reusable(v, vmaAt(vm, next), v, vmaAt(vm, next));
   if (anon == 0) {
     const prev = vmaPrev(vm, cursor);
     if (prev != NONE) anon = reusable(vmaAt(vm, prev), v, v, vmaAt(vm, prev));
   }
-  if (anon == 0) {
-    anon = load<u32>(HOST_NEXT_ANON_VMA);
-    store<u32>(HOST_NEXT_ANON_VMA, anon + 1);
-  }
+  if (anon == 0) anon = newAnon();
   store<u32>(v, anon, VMA_ANON);
+  vmaUnlock(vm);
+  return anon;
+}
+
+/** Numbers of anon_vmas are the host's: VMs whose threads run count them together. */
+function newAnon(): u32 {
+  if (THREADS) {
+    if (threaded()) return atomic.add<u32>(HOST_NEXT_ANON_VMA, 1);
+  }
+  const anon = load<u32>(HOST_NEXT_ANON_VMA);
+  store<u32>(HOST_NEXT_ANON_VMA, anon + 1);
+  return anon;
 }
 
 /** anon_vma of `other` if low and high touch and their flags differ at most in r/w/x and the name. */

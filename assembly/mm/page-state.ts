@@ -5,7 +5,7 @@
 //
 // ╒═ node ════════════════════════════════════════════════════════════════════════════╕
 // │ 0 chunk address u32 × 512 │ 2048 backed pages u16 × 512 │ 3072 hints u8 × 512       │
-// │ 3584 chunks u32 │ 3588 backed u32                                                 │
+// │ 3584 chunks u32                                                                   │
 // ╞═ chunk ═══════════════════════════════════════════════════════════════════════════╡
 // │ 0 page u32 × 512: the frame of a backed page, the slot of a swapped one           │
 // │ 2048 planes of 64 bytes: Backed, Zero, Swapped, Dirty, Lazy, Writable             │
@@ -14,7 +14,9 @@
 // A page is one of: none · Zero (zero page mapped) · Swapped · Backed (anonymous, mapped).
 // Of backed pages: Dirty = pte or folio dirty; Lazy = freed by MADV_FREE, not yet seen by reclaim again
 // (lazy and clean `l`, lazy and dirty `d`); Writable = the host pte allows writing.
-import { VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VPN_BASE } from '../base/layout';
+import { VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VM_TREE_LOCK, VPN_BASE } from '../base/layout';
+import { lock, unlock } from '../base/lock';
+import { add, THREADS, threaded } from '../base/thread';
 import { arenaPut } from '../frames/arena';
 import { metadataGet } from './room';
 
@@ -30,7 +32,6 @@ export const CHUNK_NODE: usize = 2432;
 export const NODE_BACKED: usize = 2048;
 export const NODE_HINTS: usize = 3072;
 export const NODE_CHUNKS: usize = 3584;
-export const NODE_TOTAL: usize = 3588;
 
 /** Hints: such pages may be in the chunk. Set with the first one, recomputed when a range call visits the chunk. */
 export const HINT_ZERO: u32 = 1;
@@ -68,12 +69,10 @@ export function chunkOf(vm: usize, vpn: u64): usize {
 
 /** The chunk that contains vpn, made when absent; 0 when there is no metadata page. */
 export function chunkMake(vm: usize, vpn: u64): usize {
-  const at = <usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2);
-  let node: usize = load<u32>(at);
+  let node = nodeOf(vm, vpn);
   if (node == 0) {
-    node = metadataGet();
+    node = nodeMake(vm, vpn);
     if (node == 0) return 0;
-    store<u32>(at, <u32>node);
   }
   const index = chunkIndex(vpn);
   let chunk = chunkAt(node, index);
@@ -82,9 +81,34 @@ export function chunkMake(vm: usize, vpn: u64): usize {
     if (chunk == 0) return 0;
     store<u32>(node + (<usize>index << 2), <u32>chunk);
     store<u32>(chunk, <u32>node, CHUNK_NODE);
-    store<u32>(node, load<u32>(node, NODE_CHUNKS) + 1, NODE_CHUNKS);
+    addChunk(node, 1);
   }
   return chunk;
+}
+
+/** Nodes are shared by the chunks of a GiB: made under the tree lock, and never given back while threads run. */
+function nodeMake(vm: usize, vpn: u64): usize {
+  const at = <usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2);
+  // Before the lock: making room may need it.
+  const page = metadataGet();
+  if (page == 0) return 0;
+  lock(vm + VM_TREE_LOCK);
+  const found: usize = load<u32>(at);
+  if (found == 0) store<u32>(at, <u32>page);
+  unlock(vm + VM_TREE_LOCK);
+  if (found == 0) return page;
+  arenaPut(page);
+  return found;
+}
+
+/** Add `by` to the number of chunks of `node`; the new number. */
+function addChunk(node: usize, by: i32): u32 {
+  if (THREADS) {
+    if (threaded()) return atomic.add<u32>(node, by, NODE_CHUNKS) + by;
+  }
+  const n = load<u32>(node, NODE_CHUNKS) + by;
+  store<u32>(node, n, NODE_CHUNKS);
+  return n;
 }
 
 /** Add `by` (may be negative) to the counts of backed pages of chunk `index` of `node` and of the VM. */
@@ -93,14 +117,13 @@ export function chunkMake(vm: usize, vpn: u64): usize {
 export function addBacked(vm: usize, node: usize, index: u32, by: i32): void {
   const p = node + (<usize>index << 1);
   store<u16>(p, <u16>(<i32>load<u16>(p, NODE_BACKED) + by), NODE_BACKED);
-  store<u32>(node, load<u32>(node, NODE_TOTAL) + by, NODE_TOTAL);
-  store<u64>(vm, load<u64>(vm, VM_RSS) + <i64>by, VM_RSS);
+  add(vm, VM_RSS, <i64>by);
 }
 
 // @ts-ignore: decorator
 @inline
 export function addSwapped(vm: usize, by: i64): void {
-  store<u64>(vm, load<u64>(vm, VM_SWAP) + by, VM_SWAP);
+  add(vm, VM_SWAP, by);
 }
 
 // @ts-ignore: decorator
@@ -140,9 +163,7 @@ export function chunkDrop(vm: usize, vpn: u64, node: usize, index: u32, chunk: u
   store<u32>(node + (<usize>index << 2), 0);
   store<u8>(node + index, 0, NODE_HINTS);
   arenaPut(chunk);
-  const chunks = load<u32>(node, NODE_CHUNKS) - 1;
-  store<u32>(node, chunks, NODE_CHUNKS);
-  if (chunks != 0) return;
+  if (addChunk(node, -1) != 0 || threaded()) return;
   store<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2), 0);
   arenaPut(node);
 }

@@ -1,10 +1,11 @@
 // What DONTNEED, FREE, PAGEOUT and MPROTECT do to the pages of a range, chunk by chunk and word by word.
 // Cost follows the chunks that are there. The caller has decided on VMAs; this room knows only pages.
-import { HOST_FRAMES, HOST_LAZY, HOST_SWAP } from '../base/layout';
+import { HOST_FRAMES, HOST_SWAP, VM_LAZY } from '../base/layout';
+import { add } from '../base/thread';
 import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { Counter } from '../abi/events';
-import { poolPut, poolPutChunk } from '../frames/pool';
+import { pagePut, pagePutChunk } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
@@ -35,8 +36,8 @@ export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
     if (stop - vpn == 512) {
       const backed: i32 = load<u16>(node + (<usize>index << 1), NODE_BACKED);
       if (backed == 512) {
-        poolPutChunk(HOST_FRAMES, chunk);
-        if ((hints & HINT_LAZY) != 0) uncountLazy(chunk, 0, 512);
+        pagePutChunk(HOST_FRAMES, chunk);
+        if ((hints & HINT_LAZY) != 0) uncountLazy(vm, chunk, 0, 512);
       } else {
         dropWords(vm, chunk, 0, 512, hints);
       }
@@ -55,14 +56,14 @@ export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
 /** Free the frames and slots of pages [from, to) of a chunk and clear all their bits. Returns backed pages freed. */
 function dropWords(vm: usize, chunk: usize, from: u32, to: u32, hints: u32): i32 {
   let freed: u32 = 0;
-  if ((hints & HINT_LAZY) != 0) uncountLazy(chunk, from, to);
+  if ((hints & HINT_LAZY) != 0) uncountLazy(vm, chunk, from, to);
   for (let i = from; i < to; ) {
     const word = i >> 6;
     const next = min((word + 1) << 6, to) as u32;
     const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
     const p = chunk + (<usize>word << 3);
     for (let bits = load<u64>(p, BACKED) & mask; bits != 0; bits &= bits - 1) {
-      poolPut(HOST_FRAMES, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
+      pagePut(HOST_FRAMES, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
       freed++;
     }
     if ((hints & HINT_SWAPPED) != 0) dropSlots(vm, chunk, p, word, mask);
@@ -75,15 +76,15 @@ function dropWords(vm: usize, chunk: usize, from: u32, to: u32, hints: u32): i32
 function dropSlots(vm: usize, chunk: usize, p: usize, word: u32, mask: u64): void {
   const all = load<u64>(p, SWAPPED) & mask;
   for (let bits = all; bits != 0; bits &= bits - 1) {
-    poolPut(HOST_SWAP, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
+    pagePut(HOST_SWAP, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
   }
   store<u64>(p, load<u64>(p, SWAPPED) & ~mask, SWAPPED);
   addSwapped(vm, -<i64>popcnt(all));
 }
 
-/** Take the lazily freed pages of [from, to) out of the host-wide count. */
-function uncountLazy(chunk: usize, from: u32, to: u32): void {
-  store<u32>(HOST_LAZY, load<u32>(HOST_LAZY) - bitsCount(chunk + LAZY, from, to - from));
+/** Take the lazily freed pages of [from, to) out of the VM's count. */
+function uncountLazy(vm: usize, chunk: usize, from: u32, to: u32): void {
+  add(vm, VM_LAZY, 0 - <u64>bitsCount(chunk + LAZY, from, to - from));
 }
 
 /** MADV_FREE: backed pages become clean and lazy, swapped ones are gone (rule 4.2). */
@@ -101,7 +102,7 @@ export function pagesFree(vm: usize, vpn: u64, end: u64): void {
       const p = chunk + (<usize>word << 3);
       const backed = load<u64>(p, BACKED) & mask;
       const lazy = load<u64>(p, LAZY);
-      store<u32>(HOST_LAZY, load<u32>(HOST_LAZY) + <u32>popcnt(backed & ~lazy));
+      add(vm, VM_LAZY, popcnt(backed & ~lazy));
       store<u64>(p, lazy | backed, LAZY);
       store<u64>(p, load<u64>(p, DIRTY) & ~backed, DIRTY);
       dropSlots(vm, chunk, p, word, mask);

@@ -1,8 +1,13 @@
 // Making room in the metadata arena. The SLAT is a cache of what the VMM's page table says, so its tables
 // can always be dropped (linux: kvm_mmu_zap_all, the MMU shrinker); page state and VMAs cannot.
-import { HOST_ARENA, HOST_VM_COUNT, VM_BASE, VM_SIZE } from '../base/layout';
+import { HOST_ARENA, HOST_VM_COUNT, VM_BASE, VM_SIZE, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
 import { Counter, EventKind } from '../abi/events';
-import { slatZapAll } from '../slat/zap';
+import { chunkTry, chunkUntry } from '../base/chunk-lock';
+import { min } from '../base/math';
+import { threaded } from '../base/thread';
+import { SLOT_BASE, SLOT_END, SLOT_SIZE, slotVpn } from '../memslot/table';
+import { nextLeafTable } from '../slat/entry';
+import { slatZap, slatZapAll } from '../slat/zap';
 import { count, event } from '../trace/events';
 import { arenaGet } from '../frames/arena';
 import { poolFree } from '../frames/pool';
@@ -10,12 +15,32 @@ import { poolFree } from '../frames/pool';
 export function slatMakeRoom(): void {
   for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
     const vm = VM_BASE + <usize>i * VM_SIZE;
-    const zapped = slatZapAll(vm);
+    const zapped = threaded() ? zapOthers(vm) : slatZapAll(vm);
     if (zapped == 0) continue;
     count(vm, Counter.SlatZapped, zapped);
     count(vm, Counter.SlatFlushes);
     event(EventKind.Zap, vm, <u32>zapped, 0, u64.MAX_VALUE, 1);
   }
+}
+
+/** While threads run: the leaf tables of chunks that nobody else is at work on. The tables above stay. */
+function zapOthers(vm: usize): u64 {
+  let zapped: u64 = 0;
+  let slot: usize = load<u32>(vm, VM_SLOTS);
+  for (let last = slot + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; slot < last; slot += SLOT_SIZE) {
+    const end = load<u64>(slot, SLOT_END);
+    for (let gfn = nextLeafTable(vm, load<u64>(slot, SLOT_BASE), end); gfn < end; ) {
+      const next = min(((gfn >> 9) + 1) << 9, end);
+      const vpn = slotVpn(slot, gfn);
+      const was = chunkTry(vm, vpn);
+      if (was != 0) {
+        zapped += slatZap(vm, gfn, next);
+        chunkUntry(vm, vpn, was);
+      }
+      gfn = nextLeafTable(vm, next, end);
+    }
+  }
+  return zapped;
 }
 
 /** Kept back for SLAT tables: when page state has filled all the rest, what is there can still be accessed. */

@@ -8,12 +8,14 @@ import {
 } from '../abi/vm-flags';
 import { VM_LOCKED_VM, VM_MEMLOCK, VM_NAMES } from '../base/layout';
 import { max, min } from '../base/math';
+import { rangeLock, rangeUnlock } from '../base/chunk-lock';
 import { faultIn } from './fault';
 import { chunkOf } from './page-state';
 import { mapsFull, vmaCut, vmaModify } from './modify';
 import { pagesDrop, pagesFree, pagesOut, pagesProtect } from './range';
 import {
-  NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaDelete, vmaFind, vmaInsert, vmaNext,
+  NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaDelete, vmaFind, vmaFrom, vmaInsert, vmaLock,
+  vmaNext, vmaOf, vmaUnlock,
 } from './vma';
 
 const PAGE_MASK: u64 = ~(<u64>4095);
@@ -56,11 +58,17 @@ const ADVICE_NAME: i32 = -1;
 
 /** madvise_walk_vmas: VMA by VMA in address order; an error ends it at once, holes only make the end ENOMEM. */
 function walkVmas(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u64): Errno {
+  rangeLock(vm, vpn, end);
+  const errno = walkLocked(vm, vpn, end, advice, kind, name);
+  rangeUnlock(vm, vpn, end);
+  return errno;
+}
+
+function walkLocked(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u64): Errno {
   let unmapped: Errno = Errno.OK;
   while (vpn < end) {
-    const cursor = vmaFind(vm, vpn);
-    if (cursor == NONE) return Errno.ENOMEM;
-    const v = vmaAt(vm, cursor);
+    const v = vmaFrom(vm, vpn);
+    if (v == 0) return Errno.ENOMEM;
     const start = load<u64>(v, VMA_START);
     if (vpn < start) {
       unmapped = Errno.ENOMEM;
@@ -110,7 +118,14 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
 /** madvise_update_vma: out of mappings is EAGAIN here. */
 function updateVma(vm: usize, v: usize, vpn: u64, end: u64, flags: u32, name: u64): Errno {
   if (flags == load<u32>(v, VMA_FLAGS) && name == load<u64>(v, VMA_NAME)) return Errno.OK;
-  return vmaModify(vm, vpn, end, flags, name) == Errno.OK ? Errno.OK : Errno.EAGAIN;
+  return modify(vm, vpn, end, flags, name) == Errno.OK ? Errno.OK : Errno.EAGAIN;
+}
+
+function modify(vm: usize, vpn: u64, end: u64, flags: u32, name: u64): Errno {
+  vmaLock(vm);
+  const errno = vmaModify(vm, vpn, end, flags, name);
+  vmaUnlock(vm);
+  return errno;
 }
 
 export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
@@ -119,12 +134,18 @@ export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
   const endByte = start + pageAlign(length);
   if (endByte <= start) return Errno.ENOMEM;
   const end = endByte >> 12;
-  let vpn = start >> 12;
+  rangeLock(vm, start >> 12, end);
+  const errno = protectLocked(vm, start >> 12, end, prot);
+  rangeUnlock(vm, start >> 12, end);
+  return errno;
+}
+
+function protectLocked(vm: usize, vpn: u64, end: u64, prot: i32): Errno {
   while (vpn < end) {
-    const cursor = vmaFind(vm, vpn);
-    if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Errno.ENOMEM;
-    const stop = min(load<u64>(vmaAt(vm, cursor), VMA_END), end);
-    const error = protectPiece(vm, vmaAt(vm, cursor), vpn, stop, prot);
+    const v = vmaOf(vm, vpn);
+    if (v == 0) return Errno.ENOMEM;
+    const stop = min(load<u64>(v, VMA_END), end);
+    const error = protectPiece(vm, v, vpn, stop, prot);
     if (error != Errno.OK) return error;
     vpn = stop;
   }
@@ -141,7 +162,7 @@ function protectPiece(vm: usize, v: usize, vpn: u64, end: u64, prot: i32): Errno
   } else if ((old & VM_ACCOUNT) != 0 && load<u32>(v, VMA_ANON) == 0) {
     flags &= ~VM_ACCOUNT;
   }
-  const error = vmaModify(vm, vpn, end, flags, load<u64>(v, VMA_NAME));
+  const error = modify(vm, vpn, end, flags, load<u64>(v, VMA_NAME));
   if (error != Errno.OK) return error;
   pagesProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
   // Locked memory that becomes writable is populated as a write (6.4); what cannot be had is left out.
@@ -155,18 +176,22 @@ export function mlock(vm: usize, start: u64, length: u64): Errno {
   if (limit == 0) return Errno.EPERM;
   const len = pageAlign(length + (start & 4095));
   const first = start & PAGE_MASK;
-  if (limit != u64.MAX_VALUE) {
-    let pages = (len >> 12) + load<u64>(vm, VM_LOCKED_VM);
-    if (pages > limit >> 12) pages -= lockedPages(vm, first >> 12, (first + len) >> 12);
-    if (pages > limit >> 12) return Errno.ENOMEM;
-  }
-  const error = applyLock(vm, first, len, true);
+  // A range that ends behind 2^64 gets no further than applyLock.
+  rangeLock(vm, first >> 12, (first + len) >> 12);
+  const errno = lockLocked(vm, first, len, limit);
+  rangeUnlock(vm, first >> 12, (first + len) >> 12);
+  return errno;
+}
+
+function lockLocked(vm: usize, first: u64, len: u64, limit: u64): Errno {
+  vmaLock(vm);
+  const error = withinLimit(vm, first, len, limit) ? applyLock(vm, first, len, true) : Errno.ENOMEM;
+  vmaUnlock(vm);
   if (error != Errno.OK) return error;
   const end = (first + len) >> 12;
   let vpn = first >> 12;
   while (vpn < end) {
-    const cursor = vmaFind(vm, vpn);
-    const v = vmaAt(vm, cursor);
+    const v = vmaOf(vm, vpn);
     // PROT_NONE: GUP says EFAULT, mlock ENOMEM; what lies before it was populated.
     if ((load<u32>(v, VMA_FLAGS) & (VM_READ | VM_WRITE)) == 0) return Errno.ENOMEM;
     const stop = min(load<u64>(v, VMA_END), end);
@@ -177,7 +202,22 @@ export function mlock(vm: usize, start: u64, length: u64): Errno {
 }
 
 export function munlock(vm: usize, start: u64, length: u64): Errno {
-  return applyLock(vm, start & PAGE_MASK, pageAlign(length + (start & 4095)), false);
+  const first = start & PAGE_MASK;
+  const len = pageAlign(length + (start & 4095));
+  rangeLock(vm, first >> 12, (first + len) >> 12);
+  vmaLock(vm);
+  const errno = applyLock(vm, first, len, false);
+  vmaUnlock(vm);
+  rangeUnlock(vm, first >> 12, (first + len) >> 12);
+  return errno;
+}
+
+/** RLIMIT_MEMLOCK: pages that are locked already count once. */
+function withinLimit(vm: usize, first: u64, len: u64, limit: u64): bool {
+  if (limit == u64.MAX_VALUE) return true;
+  let pages = (len >> 12) + load<u64>(vm, VM_LOCKED_VM);
+  if (pages > limit >> 12) pages -= lockedPages(vm, first >> 12, (first + len) >> 12);
+  return pages <= limit >> 12;
 }
 
 /** count_mm_mlocked_page_nr: pages of the range that are locked already. */
@@ -217,10 +257,10 @@ function applyLock(vm: usize, start: u64, len: u64, lock: bool): Errno {
 
 /** populate_vma_page_range on [vpn, end) of one VMA: writable as a write, else as a read. False: out of memory. */
 function populate(vm: usize, vpn: u64, end: u64): bool {
-  const cursor = vmaFind(vm, vpn);
-  const write = (load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) != 0;
-  // Faults change neither the list nor the place of VMAs, so the cursor holds.
-  for (; vpn < end; vpn++) if (faultIn(vm, vpn, write, cursor, chunkOf(vm, vpn)) != Status.Ok) return false;
+  const vma = vmaOf(vm, vpn);
+  const write = (load<u32>(vma, VMA_FLAGS) & VM_WRITE) != 0;
+  // Faults change neither the list nor the place of VMAs, so the record holds.
+  for (; vpn < end; vpn++) if (faultIn(vm, vpn, write, vma, chunkOf(vm, vpn)) != Status.Ok) return false;
   return true;
 }
 
@@ -230,6 +270,16 @@ export function munmap(vm: usize, start: u64, length: u64): Errno {
   if (len == 0) return Errno.EINVAL;
   const vpn = start >> 12;
   const end = (start + len) >> 12;
+  rangeLock(vm, vpn, end);
+  vmaLock(vm);
+  const errno = unmapLocked(vm, vpn, end);
+  vmaUnlock(vm);
+  rangeUnlock(vm, vpn, end);
+  return errno;
+}
+
+/** munmap under all locks: it is rare, and nobody else need see half of it. */
+function unmapLocked(vm: usize, vpn: u64, end: u64): Errno {
   let cursor = vmaFind(vm, vpn);
   if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) >= end) return Errno.OK;
   let v = vmaAt(vm, cursor);

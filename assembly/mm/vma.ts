@@ -6,7 +6,10 @@
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // Block (one arena page): 0 count u32, then VMAs from offset 32. A cursor is block << 8 | position; it
 // holds until the next insert or delete. NONE: no such VMA.
-import { VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_INDEX } from '../base/layout';
+import { SyncPoint } from '../abi/sync';
+import { RUN_VMA, VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_INDEX, VM_VMA_SEQ } from '../base/layout';
+import { pause, wake } from '../base/lock';
+import { self, sync, THREADS, threaded } from '../base/thread';
 import { arenaGetContiguous, arenaPut } from '../frames/arena';
 import { metadataGet } from './room';
 
@@ -47,6 +50,13 @@ export function vmaInit(vm: usize): bool {
   return true;
 }
 
+/** Position of the last VMA of a block. Bounded, for who looks while another thread changes it (copyFrom). */
+// @ts-ignore: decorator
+@inline
+function lastOf(block: usize): u32 {
+  return min<u32>(load<u32>(block) - 1, BLOCK_CAPACITY - 1);
+}
+
 /** find_vma: the first VMA that ends behind vpn (it may start behind it as well). */
 export function vmaFind(vm: usize, vpn: u64): u32 {
   let lo: u32 = 0;
@@ -55,14 +65,13 @@ export function vmaFind(vm: usize, vpn: u64): u32 {
   while (lo < hi) {
     const mid = (lo + hi) >> 1;
     const block = blockAt(vm, mid);
-    const last = block + BLOCK_HEADER + (<usize>(load<u32>(block) - 1) << 5);
-    if (load<u64>(last, VMA_END) > vpn) hi = mid;
+    if (load<u64>(block + BLOCK_HEADER + (<usize>lastOf(block) << 5), VMA_END) > vpn) hi = mid;
     else lo = mid + 1;
   }
   if (lo == blocks) return NONE;
   const block = blockAt(vm, lo);
   let a: u32 = 0;
-  let z = load<u32>(block) - 1;
+  let z = lastOf(block);
   while (a < z) {
     const mid = (a + z) >> 1;
     if (load<u64>(block + BLOCK_HEADER + (<usize>mid << 5), VMA_END) > vpn) z = mid;
@@ -71,12 +80,74 @@ export function vmaFind(vm: usize, vpn: u64): u32 {
   return (lo << 8) | a;
 }
 
-/** The VMA that contains vpn, 0 for none. Holds until the next insert or delete. */
-export function vmaOf(vm: usize, vpn: u64): usize {
+/**
+ * The first VMA that ends behind vpn, 0 for none: its record, which holds until the next insert or delete. On a vCPU
+ * thread a copy at `copy`, taken without a lock: what it says of pages whose chunk is locked stays true, but its ends
+ * may move where they lie in chunks that are not.
+ */
+// @ts-ignore: decorator
+@inline
+export function vmaFrom(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
+  if (threaded()) return copyFrom(vm, vpn, copy);
   const cursor = vmaFind(vm, vpn);
-  if (cursor == NONE) return 0;
-  const vma = vmaAt(vm, cursor);
-  return load<u64>(vma, VMA_START) <= vpn ? vma : 0;
+  return cursor == NONE ? <usize>0 : vmaAt(vm, cursor);
+}
+
+/** The VMA that contains vpn, 0 for none. */
+// @ts-ignore: decorator
+@inline
+export function vmaOf(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
+  const vma = vmaFrom(vm, vpn, copy);
+  return vma != 0 && load<u64>(vma, VMA_START) <= vpn ? vma : <usize>0;
+}
+
+/**
+ * The look-up beside a change: what is read may be half moved, so every number is used only within bounds, and the
+ * sequence tells at the end whether it was.
+ */
+function copyFrom(vm: usize, vpn: u64, copy: usize): usize {
+  if (THREADS) {
+    for (;;) {
+      const seq = atomic.load<u32>(vm + VM_VMA_SEQ);
+      if ((seq & 1) != 0) {
+        pause(vm + VM_VMA_SEQ, seq, SyncPoint.LockWait);
+        continue;
+      }
+      sync(SyncPoint.Look, vm + VM_VMA_SEQ);
+      const cursor = vmaFind(vm, vpn);
+      if (cursor != NONE) {
+        const vma = vmaAt(vm, cursor);
+        // With order: these loads come before the next look at the sequence.
+        for (let i: usize = 0; i < VMA_SIZE; i += 8) store<u64>(copy + i, atomic.load<u64>(vma + i));
+      }
+      if (atomic.load<u32>(vm + VM_VMA_SEQ) == seq) return cursor == NONE ? <usize>0 : copy;
+    }
+  }
+  return 0;
+}
+
+/** The list is this thread's to change. Its sequence is odd until vmaUnlock. */
+export function vmaLock(vm: usize): void {
+  if (THREADS) {
+    if (self != 0) {
+      sync(SyncPoint.LockTake, vm + VM_VMA_SEQ);
+      for (;;) {
+        const seq = atomic.load<u32>(vm + VM_VMA_SEQ);
+        if ((seq & 1) == 0 && atomic.cmpxchg<u32>(vm + VM_VMA_SEQ, seq, seq + 1) == seq) return;
+        pause(vm + VM_VMA_SEQ, seq | 1, SyncPoint.LockWait);
+      }
+    }
+  }
+}
+
+export function vmaUnlock(vm: usize): void {
+  if (THREADS) {
+    if (self != 0) {
+      sync(SyncPoint.LockGive, vm + VM_VMA_SEQ);
+      atomic.add<u32>(vm + VM_VMA_SEQ, 1);
+      wake(vm + VM_VMA_SEQ);
+    }
+  }
 }
 
 export function vmaNext(vm: usize, cursor: u32): u32 {
@@ -89,6 +160,19 @@ export function vmaPrev(vm: usize, cursor: u32): u32 {
   if ((cursor & 255) != 0) return cursor - 1;
   const b = cursor >> 8;
   return b == 0 ? NONE : ((b - 1) << 8) | (load<u32>(blockAt(vm, b - 1)) - 1);
+}
+
+/** n VMAs from one place to another, which may overlap. A loop: a call to the engine's copying routine costs more than a few of them. */
+function move(to: usize, from: usize, n: u32): void {
+  const bytes = <usize>n << 5;
+  if (to < from) {
+    for (let i: usize = 0; i < bytes; i += 16) v128.store(to + i, v128.load(from + i));
+  } else {
+    for (let i = bytes; i > 0; ) {
+      i -= 16;
+      v128.store(to + i, v128.load(from + i));
+    }
+  }
 }
 
 /** Make room for a block at place b of the index. False when the index or the arena is full. */
@@ -134,7 +218,7 @@ export function vmaInsert(vm: usize, start: u64, end: u64, flags: u32, anon: u32
     if (!insertBlock(vm, b + 1)) return false;
     const half = n >> 1;
     const other = blockAt(vm, b + 1);
-    memory.copy(other + BLOCK_HEADER, block + BLOCK_HEADER + (<usize>half << 5), <usize>(n - half) << 5);
+    move(other + BLOCK_HEADER, block + BLOCK_HEADER + (<usize>half << 5), n - half);
     store<u32>(other, n - half);
     store<u32>(block, half);
     n = half;
@@ -145,7 +229,7 @@ export function vmaInsert(vm: usize, start: u64, end: u64, flags: u32, anon: u32
     }
   }
   const p = block + BLOCK_HEADER + (<usize>i << 5);
-  memory.copy(p + VMA_SIZE, p, <usize>(n - i) << 5);
+  move(p + VMA_SIZE, p, n - i);
   store<u64>(p, start, VMA_START);
   store<u64>(p, end, VMA_END);
   store<u32>(p, flags, VMA_FLAGS);
@@ -161,7 +245,7 @@ export function vmaDelete(vm: usize, cursor: u32): void {
   const block = blockAt(vm, b);
   const n = load<u32>(block) - 1;
   const p = vmaAt(vm, cursor);
-  memory.copy(p, p + VMA_SIZE, <usize>(n - (cursor & 255)) << 5);
+  move(p, p + VMA_SIZE, n - (cursor & 255));
   store<u32>(block, n);
   store<u32>(vm, load<u32>(vm, VM_VMA_COUNT) - 1, VM_VMA_COUNT);
   if (n == 0) removeBlock(vm, b);
@@ -176,7 +260,7 @@ function joinBlocks(vm: usize, b: u32): void {
   const n = load<u32>(block);
   const m = load<u32>(other);
   if (n + m > BLOCK_CAPACITY / 2) return;
-  memory.copy(block + BLOCK_HEADER + (<usize>n << 5), other + BLOCK_HEADER, <usize>m << 5);
+  move(block + BLOCK_HEADER + (<usize>n << 5), other + BLOCK_HEADER, m);
   store<u32>(block, n + m);
   removeBlock(vm, b + 1);
 }

@@ -2,17 +2,20 @@
 // Each frame, metadata page and swap slot is owned exactly once or free; counts equal recounts; every SLAT
 // entry is backed by a present page with at least its permissions.
 import {
-  HOST_ARENA, HOST_FRAMES, HOST_LAZY, HOST_SWAP, HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_DEV_CONN_DIR,
-  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_BLOCKS,
+  HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
+  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_BLOCKS,
   VM_VMA_COUNT, VM_VMA_INDEX, VPN_BASE, ZERO_PAGE,
 } from '../base/layout';
+import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
+import { RUN_PROGRAM } from '../abi/status';
+import { runOf } from '../base/thread';
 import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { bitGet, bitSet } from '../base/bits';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
 import { poolBase, poolBumped, poolStacked, poolStackedPage } from '../frames/pool';
 import { slotOf, slotVpn } from '../memslot/table';
 import {
-  BACKED, chunkAt, chunkOf, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, NODE_TOTAL,
+  BACKED, chunkAt, chunkOf, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS,
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
 import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaOf } from '../mm/vma';
@@ -40,20 +43,18 @@ export function check(): Broken {
   const swap = bitmapOf(HOST_SWAP, arena);
   if (swap > SCRATCH + SCRATCH_SIZE - 64) return Broken.PoolTooLarge;
   memory.fill(SCRATCH, 0, swap - SCRATCH);
-  let lazy: u64 = 0;
   for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
     const vm = VM_BASE + <usize>i * VM_SIZE;
     let e = checkVmas(vm, frames);
     if (e != Broken.Nothing) return e;
     e = checkPages(vm, SCRATCH, frames, arena);
     if (e != Broken.Nothing) return e;
-    lazy += load<u64>(SCRATCH + SCRATCH_SIZE - 16);
     e = checkSlat(vm, frames);
     if (e != Broken.Nothing) return e;
     e = checkDevice(vm, frames);
+    if (e == Broken.Nothing) e = checkThreads(vm, frames);
     if (e != Broken.Nothing) return e;
   }
-  if (lazy != load<u32>(HOST_LAZY)) return at(lazy, Broken.CountDiffers);
   let e = checkPool(HOST_FRAMES, SCRATCH);
   if (e == Broken.Nothing) e = checkPool(HOST_ARENA, frames);
   if (e == Broken.Nothing) e = checkPool(HOST_SWAP, arena);
@@ -172,10 +173,10 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
       if ((hints & ~(<u32>load<u8>(node + index, NODE_HINTS))) != 0) return at(index, Broken.CountDiffers);
       total += backed;
     }
-    if (chunks != load<u32>(node, NODE_CHUNKS) || total != load<u32>(node, NODE_TOTAL)) return at(g, Broken.CountDiffers);
+    if (chunks != load<u32>(node, NODE_CHUNKS)) return at(g, Broken.CountDiffers);
     rss += total;
   }
-  store<u64>(SCRATCH + SCRATCH_SIZE - 16, lazy);
+  if (lazy != load<u64>(vm, VM_LAZY)) return at(lazy, Broken.CountDiffers);
   if (rss != load<u64>(vm, VM_RSS)) return at(rss, Broken.CountDiffers);
   return swapped == load<u64>(vm, VM_SWAP) ? Broken.Nothing : at(swapped, Broken.CountDiffers);
 }
@@ -237,6 +238,19 @@ function checkBuffer(vm: usize): Broken {
   const good = bitGet(chunk + BACKED, i) && bitGet(chunk + WRITABLE, i) && bitGet(chunk + DIRTY, i);
   const address = (load<u32>(pageSlot(chunk, i)) << 12) + (<u32>gpa & 4095);
   return good && address == load<u32>(vm, VM_BUF_AT) ? Broken.Nothing : at(gpa, Broken.StateContradicts);
+}
+
+/** Pages of vCPU threads: a program each, and an event ring. */
+function checkThreads(vm: usize, arena: usize): Broken {
+  let e: Broken = Broken.Nothing;
+  for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus && e == Broken.Nothing; cpu++) {
+    const run = runOf(vm, cpu);
+    if (load<u32>(run, RUN_PROGRAM) != 0) e = ownRun(arena, load<u32>(run, RUN_PROGRAM), 1);
+    if (e == Broken.Nothing && load<u32>(run, RUN_EVENTS) != 0) {
+      e = ownRun(arena, load<u32>(run, RUN_EVENTS), (THREAD_EVENTS * EVENT_SIZE) >> 12);
+    }
+  }
+  return e;
 }
 
 function checkDevice(vm: usize, arena: usize): Broken {

@@ -36,7 +36,7 @@ export function ramPoke(vm: usize, gpa: u64): usize {
   const vpn = slotVpn(slot, gpa >> 12);
   const cursor = vmaFind(vm, vpn);
   if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return 0;
-  if (faultIn(vm, vpn, true, cursor, chunkOf(vm, vpn)) != Status.Ok) return 0;
+  if (faultIn(vm, vpn, true, vmaAt(vm, cursor), chunkOf(vm, vpn)) != Status.Ok) return 0;
   // Forced: the page is there and dirty now, but no more writable than its mapping (linux: FOLL_FORCE).
   if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) == 0) bitClear(chunkOf(vm, vpn) + WRITABLE, <u32>vpn & 511);
   return frameAddress(frameOf(vm, vpn)) + <usize>(gpa & 4095);

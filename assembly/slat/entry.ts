@@ -8,7 +8,10 @@
 // │ 9 D │ 8 A │ 6 IPAT │ 5…3 MT │ 2 X │ 1 W │ 0 R │
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // An entry is absent when bits 2…0 are zero. hpa = address in linear memory, so every table lies below 4 GiB.
-import { HOST_ARENA, HOST_TABLE_COUNTS, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
+import { SyncPoint } from '../abi/sync';
+import { HOST_ARENA, HOST_TABLE_COUNTS, HOST_TABLE_USERS, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
+import { local, self, selfVm, sync, THREADS, threaded } from '../base/thread';
+import { RUN_CPU } from '../abi/status';
 import { poolBase } from '../frames/pool';
 
 export const EPT_R: u64 = 1;
@@ -41,6 +44,13 @@ export function tableCount(table: usize): usize {
   return load<u32>(HOST_TABLE_COUNTS) + ((<u32>(table >> 12) - poolBase(HOST_ARENA)) << 1);
 }
 
+/** Address of the mask of vCPU threads that may use a leaf table: bit n, vCPU n. */
+// @ts-ignore: decorator
+@inline
+export function tableUsers(table: usize): usize {
+  return load<u32>(HOST_TABLE_USERS) + ((<u32>(table >> 12) - poolBase(HOST_ARENA)) << 2);
+}
+
 /**
  * The leaf table that covers gfn, 0 when a level above it is absent.
  * gfn splits into level 4 (35…27), level 3 (26…18), level 2 (17…9), level 1 (8…0); gfn < 2^36.
@@ -48,20 +58,63 @@ export function tableCount(table: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function leafTable(vm: usize, gfn: u64): usize {
-  if (load<u64>(vm, VM_PSC_TAG) == gfn >> 9) return load<u32>(vm, VM_PSC_TABLE);
+  const l = local(vm);
+  if (pscTag(l) == gfn >> 9) return load<u32>(l, VM_PSC_TABLE);
   return walkTables(vm, gfn);
 }
 
+/** What the paging-structure cache knows. Others take it away (tableForget), so threads read it with order. */
+// @ts-ignore: decorator
+@inline
+function pscTag(l: usize): u64 {
+  if (THREADS) return atomic.load<u64>(l, VM_PSC_TAG);
+  return load<u64>(l, VM_PSC_TAG);
+}
+
 function walkTables(vm: usize, gfn: u64): usize {
-  let e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
-  if ((e & EPT_RWX) == 0) return 0;
-  e = load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3));
-  if ((e & EPT_RWX) == 0) return 0;
-  e = load<u64>(entryTable(e) + (<usize>((gfn >> 9) & 511) << 3));
-  if ((e & EPT_RWX) == 0) return 0;
-  store<u64>(vm, gfn >> 9, VM_PSC_TAG);
-  store<u32>(vm, <u32>entryTable(e), VM_PSC_TABLE);
+  let e: u64;
+  let p: usize;
+  do {
+    e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
+    if ((e & EPT_RWX) == 0) return 0;
+    e = load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3));
+    if ((e & EPT_RWX) == 0) return 0;
+    p = entryTable(e) + (<usize>((gfn >> 9) & 511) << 3);
+    e = load<u64>(p);
+    if ((e & EPT_RWX) == 0) return 0;
+  } while (!remember(vm, gfn, entryTable(e), p, e));
   return entryTable(e);
+}
+
+/**
+ * The leaf table goes into the paging-structure cache. False: entry e at p, which led to it, has just changed.
+ * A thread says first that it uses the table, then looks whether it is still there: who frees a table takes it out of
+ * the tree first and looks at its users then (tableForget), so one of the two sees the other.
+ */
+// @ts-ignore: decorator
+@inline
+function remember(vm: usize, gfn: u64, table: usize, p: usize, e: u64): bool {
+  if (threaded()) return rememberShared(vm, gfn, table, p, e);
+  store<u64>(vm, gfn >> 9, VM_PSC_TAG);
+  store<u32>(vm, <u32>table, VM_PSC_TABLE);
+  return true;
+}
+
+function rememberShared(vm: usize, gfn: u64, table: usize, p: usize, e: u64): bool {
+  if (THREADS) {
+    // Reclaim at work on another VM: it holds the chunk's lock, and remembers nothing.
+    if (vm != selfVm) return true;
+    const l = local(vm);
+    const users = tableUsers(table);
+    const bit: u32 = 1 << load<u32>(self, RUN_CPU);
+    if ((atomic.load<u32>(users) & bit) == 0) atomic.or<u32>(users, bit);
+    store<u32>(l, <u32>table, VM_PSC_TABLE);
+    atomic.store<u64>(l, gfn >> 9, VM_PSC_TAG);
+    sync(SyncPoint.Look, p);
+    if (atomic.load<u64>(p) == e) return true;
+    atomic.store<u64>(l, u64.MAX_VALUE, VM_PSC_TAG);
+  }
+  return false;
 }
 
 /** The leaf entry of gfn, 0 when absent. The caller has checked gfn < 2^36. */

@@ -1,7 +1,12 @@
-// Installing SLAT entries, and making and freeing the tables above them.
-import { VM_MAPPED, VM_PSC_TAG, VM_ROOT } from '../base/layout';
+// Installing SLAT entries, and making and freeing the tables above them. A leaf table belongs to who holds its chunk's
+// lock; the tables above have a lock of their own, are read without it, and stay while vCPU threads run.
+import { SyncPoint } from '../abi/sync';
+import { RUN_LOCAL, VM_MAPPED, VM_PSC_TAG, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
+import { lock, unlock } from '../base/lock';
+import { add, runOf, self, sync, THREADS, threaded } from '../base/thread';
 import { arenaGet, arenaPut } from '../frames/arena';
-import { EPT_RWX, EPT_TABLE, entryTable, leafTable, tableCount } from './entry';
+import { EPT_RWX, EPT_TABLE, entryTable, leafTable, tableCount, tableUsers } from './entry';
+import { fence, waitWindows } from './window';
 
 /** An empty root. False when the arena is empty. */
 export function slatInit(vm: usize): bool {
@@ -12,6 +17,20 @@ export function slatInit(vm: usize): bool {
   return true;
 }
 
+/** Write an entry that others walk through without a lock: what it leads to is complete. */
+// @ts-ignore: decorator
+@inline
+export function publish(p: usize, entry: u64): void {
+  if (THREADS) {
+    if (self != 0) {
+      sync(SyncPoint.Publish, p);
+      atomic.store<u64>(p, entry);
+      return;
+    }
+  }
+  store<u64>(p, entry);
+}
+
 function childTable(table: usize, index: usize): usize {
   const p = table + (index << 3);
   const e = load<u64>(p);
@@ -19,39 +38,58 @@ function childTable(table: usize, index: usize): usize {
   const child = arenaGet();
   if (child == 0) return 0;
   store<u16>(tableCount(child), 0);
-  store<u64>(p, <u64>child | EPT_TABLE);
+  store<u32>(tableUsers(child), 0);
+  publish(p, <u64>child | EPT_TABLE);
   const n = tableCount(table);
   store<u16>(n, load<u16>(n) + 1);
   return child;
 }
 
-/**
- * Put the leaf entry of gfn (absent, or present with less permission) to `entry`.
- * False when a table was needed and the arena is empty; tables made on the way stay, empty but owned.
- */
+/** The leaf table of gfn, made when absent. 0: the arena is empty; tables made on the way stay, empty but owned. */
+function leafTableMake(vm: usize, gfn: u64): usize {
+  lock(vm + VM_TREE_LOCK);
+  let table = childTable(load<u32>(vm, VM_ROOT), <usize>((gfn >> 27) & 511));
+  if (table != 0) table = childTable(table, <usize>((gfn >> 18) & 511));
+  if (table != 0) table = childTable(table, <usize>((gfn >> 9) & 511));
+  unlock(vm + VM_TREE_LOCK);
+  return table;
+}
+
+/** Put the leaf entry of gfn (absent, or present with less permission) to `entry`. False when the arena is empty. */
 export function slatMap(vm: usize, gfn: u64, entry: u64): bool {
   let table = leafTable(vm, gfn);
   if (table == 0) {
-    table = childTable(load<u32>(vm, VM_ROOT), <usize>((gfn >> 27) & 511));
-    if (table == 0) return false;
-    table = childTable(table, <usize>((gfn >> 18) & 511));
-    if (table == 0) return false;
-    table = childTable(table, <usize>((gfn >> 9) & 511));
+    table = leafTableMake(vm, gfn);
     if (table == 0) return false;
   }
   const p = table + (<usize>(gfn & 511) << 3);
   if ((load<u64>(p) & EPT_RWX) == 0) {
     const n = tableCount(table);
     store<u16>(n, load<u16>(n) + 1);
-    store<u64>(vm, load<u64>(vm, VM_MAPPED) + 1, VM_MAPPED);
+    add(vm, VM_MAPPED, 1);
   }
-  store<u64>(p, entry);
+  publish(p, entry);
   return true;
 }
 
-/** Give a table back. Its parent no longer points to it. */
+/**
+ * Give a table back. Its parent no longer points to it, but a vCPU thread may still have it in its paging-structure
+ * cache or be walking through it.
+ */
 export function tableFree(vm: usize, table: usize): void {
-  store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
+  if (threaded()) tableForget(vm, table);
+  else store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
   store<u16>(tableCount(table), 0);
   arenaPut(table);
+}
+
+function tableForget(vm: usize, table: usize): void {
+  if (THREADS) {
+    fence();
+    const users = atomic.load<u32>(tableUsers(table));
+    for (let mask = users; mask != 0; mask &= mask - 1) {
+      atomic.store<u64>(runOf(vm, <u32>ctz(mask)) + RUN_LOCAL, u64.MAX_VALUE, VM_PSC_TAG);
+    }
+    waitWindows(vm, users);
+  }
 }

@@ -1,20 +1,26 @@
 // Dropping SLAT entries. Cost follows the tables that are there, never the size of the range: an absent
 // level-4 entry skips 512 GiB at once, and a leaf table wholly inside the range is freed as it is.
-import { VM_MAPPED, VM_ROOT } from '../base/layout';
+//
+// When a zap returns, no vCPU uses what it took: it waits for those that are in a guest window and may have found an
+// entry of the same leaf table (slat/window.ts). A vCPU that never used the table is not even looked at.
+import { VM_MAPPED, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
+import { lock, unlock } from '../base/lock';
 import { min } from '../base/math';
-import { EPT_RWX, entryTable, GFN_LIMIT, leafEntry, tableCount } from './entry';
-import { tableFree } from './map';
+import { add, THREADS, threaded } from '../base/thread';
+import { EPT_RWX, entryTable, GFN_LIMIT, leafEntry, tableCount, tableUsers } from './entry';
+import { publish, tableFree } from './map';
+import { fence, waitWindows } from './window';
 
 /** Zap [from, to). Returns how many present leaf entries were dropped. */
 export function slatZap(vm: usize, from: u64, to: u64): u64 {
   if (to > GFN_LIMIT) to = GFN_LIMIT;
-  if (from >= to || load<u64>(vm, VM_MAPPED) == 0) return 0;
+  if (from >= to) return 0;
   if (to - from == 1) {
     // Most calls are about one page, and mostly there is nothing: one look, through the paging-structure cache.
     if ((leafEntry(vm, from) & EPT_RWX) == 0) return 0;
-  }
+  } else if (!threaded() && load<u64>(vm, VM_MAPPED) == 0) return 0;
   const zapped = zapTable(vm, load<u32>(vm, VM_ROOT), 27, from, to);
-  store<u64>(vm, load<u64>(vm, VM_MAPPED) - zapped, VM_MAPPED);
+  if (zapped != 0) add(vm, VM_MAPPED, 0 - zapped);
   return zapped;
 }
 
@@ -29,7 +35,6 @@ export function slatZapAll(vm: usize): u64 {
 /** One table whose entries span 2^shift frames each. Children that end up empty are freed. */
 function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 {
   let zapped: u64 = 0;
-  const counter = tableCount(table);
   let gfn = from;
   while (gfn < to) {
     const next = min(((gfn >> shift) + 1) << shift, to);
@@ -37,23 +42,11 @@ function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 
     const e = load<u64>(p);
     if ((e & EPT_RWX) != 0) {
       const child = entryTable(e);
-      let empty = false;
-      if (shift == 9) {
-        if (next - gfn == 512) {
-          zapped += load<u16>(tableCount(child));
-          empty = true;
-        } else {
-          zapped += zapLeaf(child, <usize>(gfn & 511), <usize>(next - gfn));
-          empty = load<u16>(tableCount(child)) == 0;
-        }
-      } else {
+      if (shift == 9) zapped += zapChild(vm, table, p, child, gfn, next);
+      else {
         zapped += zapTable(vm, child, shift - 9, gfn, next);
-        empty = load<u16>(tableCount(child)) == 0;
-      }
-      if (empty) {
-        store<u64>(p, 0);
-        store<u16>(counter, load<u16>(counter) - 1);
-        tableFree(vm, child);
+        // While threads run the tables above the leaves stay: others walk through them without a lock.
+        if (!threaded() && load<u16>(tableCount(child)) == 0) unlink(vm, table, p, child);
       }
     }
     gfn = next;
@@ -61,8 +54,42 @@ function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 
   return zapped;
 }
 
+/** The leaf table `child`, entry p of `table`, between gfn and next. */
+// @ts-ignore: decorator
+@inline
+function zapChild(vm: usize, table: usize, p: usize, child: usize, gfn: u64, next: u64): u64 {
+  const counter = tableCount(child);
+  const whole = next - gfn == 512;
+  const zapped: u32 = whole ? load<u16>(counter) : zapLeaf(child, <usize>(gfn & 511), <usize>(next - gfn));
+  if (whole || load<u16>(counter) == 0) unlink(vm, table, p, child);
+  else if (zapped != 0) settle(vm, child);
+  return zapped;
+}
+
+/** Take `child` out of entry p of `table` and free it. */
+function unlink(vm: usize, table: usize, p: usize, child: usize): void {
+  lock(vm + VM_TREE_LOCK);
+  publish(p, 0);
+  const counter = tableCount(table);
+  store<u16>(counter, load<u16>(counter) - 1);
+  unlock(vm + VM_TREE_LOCK);
+  tableFree(vm, child);
+}
+
+/** Entries of leaf table `child` have just been dropped: wait for the accesses that may have found them. */
+// @ts-ignore: decorator
+@inline
+function settle(vm: usize, child: usize): void {
+  if (THREADS) {
+    if (threaded()) {
+      fence();
+      waitWindows(vm, atomic.load<u32>(tableUsers(child)));
+    }
+  }
+}
+
 /** Entries [index, index+n) of a leaf table. */
-function zapLeaf(table: usize, index: usize, n: usize): u64 {
+function zapLeaf(table: usize, index: usize, n: usize): u32 {
   let zapped: u32 = 0;
   for (let p = table + (index << 3), end = p + (n << 3); p < end; p += 8) {
     if ((load<u64>(p) & EPT_RWX) != 0) {

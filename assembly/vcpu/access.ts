@@ -5,12 +5,14 @@ import {
   Access, RUN_CPU, RUN_EXIT, RUN_EXIT_SIZE, RUN_EXITS, RUN_FAULT_GPA, RUN_FAULT_WRITE, RUN_STATUS, RUN_VALUE, RUN_VM,
   Status,
 } from '../abi/status';
-import { HOST_CPU, HOST_PIN_VM, HOST_PIN_VPN, VM_ID, VM_MMIO_GFN } from '../base/layout';
+import { HERE_CPU, HERE_PIN_VM, HERE_PIN_VPN, VM_ID, VM_MMIO_GFN } from '../base/layout';
+import { here, local } from '../base/thread';
 import { mmioRead, mmioWrite } from '../bus/mmio';
 import { bytesCopy } from '../frames/bytes';
 import { resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
 import { EPT_R, EPT_W, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
+import { inWindow, MODE_GUEST, mode } from '../slat/window';
 import { count, event, scope, unscope } from '../trace/events';
 
 // @ts-ignore: decorator
@@ -19,7 +21,10 @@ function permission(access: i32): u64 {
   return access == Access.Write ? EPT_W : access == Access.Fetch ? EPT_X : EPT_R;
 }
 
-/** Leaf entry that allows `access` at gpa, 0 with the status in the run record. */
+/**
+ * Leaf entry that allows `access` at gpa, 0 with the status in the run record. In a guest window, which is left for a
+ * violation and opened again; it is closed when the answer is 0.
+ */
 // @ts-ignore: decorator
 @inline
 export function translate(run: usize, vm: usize, gpa: u64, access: i32): u64 {
@@ -32,11 +37,18 @@ export function translate(run: usize, vm: usize, gpa: u64, access: i32): u64 {
 }
 
 function violation(run: usize, vm: usize, gpa: u64, access: i32): u64 {
-  store<u32>(HOST_CPU, load<u32>(run, RUN_CPU));
-  const status = resolve(vm, gpa >> 12, access);
-  store<u32>(run, status, RUN_STATUS);
-  if (status == Status.Ok) return leafEntry(vm, gpa >> 12);
-  return 0;
+  store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
+  let entry: u64;
+  do {
+    mode(0);
+    const status = resolve(vm, gpa >> 12, access);
+    store<u32>(run, status, RUN_STATUS);
+    if (status != Status.Ok) return 0;
+    mode(MODE_GUEST);
+    // Another vCPU may have taken it away again before this one came back to its guest.
+    entry = leafEntry(vm, gpa >> 12);
+  } while ((entry & permission(access)) == 0);
+  return entry;
 }
 
 /** KVM_RUN returns without having done the access; why is in the run record. */
@@ -55,7 +67,7 @@ export function exitFailed(run: usize, vm: usize, gpa: u64, access: i32): Status
 
 /** An MMIO exit of len bytes at gpa, whose data lie at `data` (filled for a read), then the bus. */
 function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: usize): void {
-  store<u32>(HOST_CPU, load<u32>(run, RUN_CPU));
+  store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
   count(vm, Counter.ExitsMmio);
   event(EventKind.Exit, vm, Status.Mmio, gpa, len, write ? 1 : 0);
   const cause = scope();
@@ -89,9 +101,12 @@ export function vcpuLoad(run: usize, gpa: u64, size: u32, access: i32): Status {
   store<u32>(run, 0, RUN_EXITS);
   if ((<u32>gpa & 4095) + size <= 4096) {
     const vm: usize = load<u32>(run, RUN_VM);
+    mode(MODE_GUEST);
     const entry = translate(run, vm, gpa, access);
     if (entry != 0) {
+      inWindow();
       store<u64>(run, oneByOne(entryTable(entry) + (<u32>gpa & 4095), size), RUN_VALUE);
+      mode(0);
       return Status.Ok;
     }
     store<u64>(run, 0, RUN_VALUE);
@@ -107,18 +122,21 @@ export function vcpuStore(run: usize, gpa: u64, size: u32, value: u64): Status {
   if ((<u32>gpa & 4095) + size <= 4096) {
     const vm: usize = load<u32>(run, RUN_VM);
     // A doorbell: known to have no slot, so no walk (linux: vcpu_match_mmio_gpa).
-    if (gpa >> 12 == load<u64>(vm, VM_MMIO_GFN)) {
+    if (gpa >> 12 == load<u64>(local(vm), VM_MMIO_GFN)) {
       store<u64>(run, value, RUN_VALUE);
       exitMmio(run, vm, gpa, size, true, run + RUN_VALUE);
       return Status.Ok;
     }
+    mode(MODE_GUEST);
     const entry = translate(run, vm, gpa, Access.Write);
     if (entry != 0) {
+      inWindow();
       const p = entryTable(entry) + (<u32>gpa & 4095);
       if (size == 8) store<u64>(p, value);
       else if (size == 4) store<u32>(p, <u32>value);
       else if (size == 2) store<u16>(p, <u16>value);
       else store<u8>(p, <u8>value);
+      mode(0);
       return Status.Ok;
     }
     store<u64>(run, value, RUN_VALUE);
@@ -148,26 +166,40 @@ function straddle(run: usize, gpa: u64, size: u32, access: i32): Status {
     exitMmio(run, vm, gpa, size, access == Access.Write, value);
     return Status.Ok;
   }
-  let low = translate(run, vm, gpa, access);
-  if (low == 0 && load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
-  if (low != 0) {
-    const slot = slotOf(vm, gpa >> 12);
-    store<u64>(HOST_PIN_VPN, slotVpn(slot, gpa >> 12));
-    store<u32>(HOST_PIN_VM, load<u32>(vm, VM_ID) + 1);
+  for (;;) {
+    mode(MODE_GUEST);
+    let low = translate(run, vm, gpa, access);
+    if (low == 0 && load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
+    if (low != 0) pin(vm, gpa);
+    else mode(MODE_GUEST);
+    const high = translate(run, vm, next, access);
+    const highStatus = load<u32>(run, RUN_STATUS);
+    store<u32>(here(), 0, HERE_PIN_VM);
+    if (low != 0 && high == 0 && highStatus != Status.Mmio) return exitFailed(run, vm, next, access);
+    if (low != 0) {
+      if (high == 0) mode(MODE_GUEST);
+      // Making room for the second page may have dropped the first one's entry (its page was pinned), and so may
+      // another vCPU: then both again.
+      low = leafEntry(vm, gpa >> 12);
+      if ((low & permission(access)) == 0) {
+        mode(0);
+        continue;
+      }
+    }
+    inWindow();
+    if (low != 0) transfer(low, gpa, value, n, access);
+    if (high != 0) transfer(high, next, value + n, size - n, access);
+    mode(0);
+    if (low == 0) exitMmio(run, vm, gpa, n, access == Access.Write, value);
+    if (high == 0) exitMmio(run, vm, next, size - n, access == Access.Write, value + n);
+    return Status.Ok;
   }
-  const high = translate(run, vm, next, access);
-  const highStatus = load<u32>(run, RUN_STATUS);
-  store<u32>(HOST_PIN_VM, 0);
-  if (low != 0) {
-    if (high == 0 && highStatus != Status.Mmio) return exitFailed(run, vm, next, access);
-    // Making room for the second page may have dropped the first one's entry; its page was pinned.
-    low = translate(run, vm, gpa, access);
-    if (low == 0) return exitFailed(run, vm, gpa, access);
-    transfer(low, gpa, value, n, access);
-  } else exitMmio(run, vm, gpa, n, access == Access.Write, value);
-  if (high != 0) transfer(high, next, value + n, size - n, access);
-  else exitMmio(run, vm, next, size - n, access == Access.Write, value + n);
-  return Status.Ok;
+}
+
+/** Reclaim leaves the page at gpa alone: its translation is held while that of the next page is made. */
+function pin(vm: usize, gpa: u64): void {
+  store<u64>(here(), slotVpn(slotOf(vm, gpa >> 12), gpa >> 12), HERE_PIN_VPN);
+  store<u32>(here(), load<u32>(vm, VM_ID) + 1, HERE_PIN_VM);
 }
 
 function transfer(entry: u64, gpa: u64, value: usize, len: u32, access: i32): void {

@@ -5,6 +5,8 @@ import { bytesDiffer, loadHalves } from '../frames/bytes';
 import { min } from '../base/math';
 import { EPT_R, EPT_W, entryTable } from '../slat/entry';
 import { VM_PSC_TABLE, VM_PSC_TAG } from '../base/layout';
+import { local, threaded } from '../base/thread';
+import { inWindow, MODE_GUEST, mode } from '../slat/window';
 import { exitFailed, translate, vcpuLoad, vcpuStore } from './access';
 
 /** A failed translation inside a loop over RAM; MMIO ends the loop too, nothing was done there. */
@@ -22,14 +24,17 @@ export function vcpuTouch(run: usize, gpa: u64, len: u64, write: bool, byte: u32
   store<u32>(run, Status.Ok, RUN_STATUS);
   for (let done: u64 = 0; done < len; pages++) {
     const at = gpa + done;
+    mode(MODE_GUEST);
     const entry = translate(run, vm, at, access);
     if (entry == 0) {
       stopped(run, vm, at, access);
       break;
     }
+    inWindow();
     const p = entryTable(entry) + (<u32>at & 4095);
     if (write) store<u8>(p, <u8>byte);
     else sum += load<u8>(p);
+    mode(0);
     done += 4096 - (done == 0 ? at & 4095 : 0);
   }
   store<u64>(run, sum, RUN_VALUE);
@@ -42,13 +47,16 @@ export function vcpuFill(run: usize, gpa: u64, len: u64, byte: u32): u64 {
   store<u32>(run, Status.Ok, RUN_STATUS);
   for (let done: u64 = 0; done < len; ) {
     const at = gpa + done;
+    mode(MODE_GUEST);
     const entry = translate(run, vm, at, Access.Write);
     if (entry == 0) {
       stopped(run, vm, at, Access.Write);
       return done;
     }
+    inWindow();
     const n = min(4096 - (at & 4095), len - done);
     memory.fill(entryTable(entry) + (<u32>at & 4095), <u8>byte, <usize>n);
+    mode(0);
     done += n;
   }
   return len;
@@ -60,19 +68,25 @@ export function vcpuVerify(run: usize, gpa: u64, len: u64, byte: u32): u64 {
   store<u32>(run, Status.Ok, RUN_STATUS);
   for (let done: u64 = 0; done < len; ) {
     const at = gpa + done;
+    mode(MODE_GUEST);
     const entry = translate(run, vm, at, Access.Read);
     if (entry == 0) {
       stopped(run, vm, at, Access.Read);
       return done;
     }
+    inWindow();
     const n = min(4096 - (at & 4095), len - done);
     const p = entryTable(entry) + (<u32>at & 4095);
     const differs = bytesDiffer(p, p + <usize>n, byte);
+    mode(0);
     if (differs != p + <usize>n) return done + (differs - p);
     done += n;
   }
   return len;
 }
+
+/** Accesses of vcpuStride in one guest window: a zap elsewhere waits for no more than these. A power of two. */
+const WINDOW: u32 = 256;
 
 /**
  * Loads or stores of 8 bytes at `count` addresses, gpa + (i × stride mod span): what a guest program over a
@@ -84,13 +98,19 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
   let sum: u64 = 0;
   let offset: u64 = 0;
   store<u32>(run, Status.Ok, RUN_STATUS);
-  // The paging-structure cache, held in two locals: between the accesses of this loop nothing else runs that
-  // could zap, and after each violation it is read again.
+  // The paging-structure cache, held in two locals. Between the accesses of this loop only another vCPU thread could
+  // zap; it waits for the guest window, which is opened anew every WINDOW accesses. After that, and after each
+  // violation, the two are read again.
   const wanted: u64 = write ? EPT_W : EPT_R;
   let tag: u64 = u64.MAX_VALUE;
   let table: usize = 0;
   let i: u32 = 0;
+  mode(MODE_GUEST);
   for (; i < accesses; i++) {
+    if (threaded() && (i & (WINDOW - 1)) == WINDOW - 1) {
+      mode(MODE_GUEST);
+      tag = u64.MAX_VALUE;
+    }
     const at = gpa + offset;
     let entry: u64 = at >> 21 == tag ? load<u64>(table + (<usize>((at >> 12) & 511) << 3)) : 0;
     if ((entry & wanted) == 0) {
@@ -99,8 +119,8 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
         stopped(run, vm, at, access);
         break;
       }
-      tag = load<u64>(vm, VM_PSC_TAG);
-      table = load<u32>(vm, VM_PSC_TABLE);
+      tag = load<u64>(local(vm), VM_PSC_TAG);
+      table = load<u32>(local(vm), VM_PSC_TABLE);
     }
     const p = entryTable(entry) + (<u32>at & 4088);
     if (write) store<u64>(p, i);
@@ -108,6 +128,7 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
     offset += stride;
     if (offset >= span) offset -= span;
   }
+  mode(0);
   store<u64>(run, sum, RUN_VALUE);
   return i;
 }
@@ -120,18 +141,24 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
 export function vcpuRequest(run: usize, gpa: u64, register: u64, doorbell: u32): Status {
   const vm: usize = load<u32>(run, RUN_VM);
   if ((<u32>gpa & 4095) > 4064) return requestSlow(run, gpa, register, doorbell);
+  mode(MODE_GUEST);
   let entry = translate(run, vm, gpa, Access.Write);
   if (entry == 0) {
     return load<u32>(run, RUN_STATUS) == Status.Mmio ? requestSlow(run, gpa, register, doorbell) : exitFailed(run, vm, gpa, Access.Write);
   }
+  inWindow();
   let p = entryTable(entry) + (<u32>gpa & 4095);
   for (let o: usize = 0; o < 32; o += 8) store<u64>(p + o, loadHalves(run + RUN_BUFFER + o));
+  mode(0);
   const status = vcpuStore(run, register, 4, doorbell);
   if (status != Status.Ok) return status;
+  mode(MODE_GUEST);
   entry = translate(run, vm, gpa, Access.Read);
   if (entry == 0) return exitFailed(run, vm, gpa, Access.Read);
+  inWindow();
   p = entryTable(entry) + (<u32>gpa & 4095);
   for (let o: usize = 0; o < 32; o += 8) store<u64>(run + o, load<u64>(p + o), RUN_BUFFER);
+  mode(0);
   return Status.Ok;
 }
 

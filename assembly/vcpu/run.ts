@@ -1,10 +1,6 @@
-// Run records: one per vCPU, found by VM and CPU number.
+// Run records: one per vCPU, found by VM and CPU number (base/thread.ts, runOf).
 import { RUN_CPU, RUN_SIZE, RUN_VM } from '../abi/status';
-import { RUN_BASE, VCPU_MAX, VM_ID } from '../base/layout';
-
-export function runOf(vm: usize, cpu: u32): usize {
-  return RUN_BASE + <usize>(load<u32>(vm, VM_ID) * VCPU_MAX + cpu) * RUN_SIZE;
-}
+import { runOf } from '../base/thread';
 
 export function vcpuInit(vm: usize, cpu: u32): void {
   const run = runOf(vm, cpu);

@@ -21,6 +21,13 @@ export interface CoreExports {
   vmSetBar0(vm: Ptr, gpa: bigint): void;
 
   runOf(vm: Ptr, cpu: number): Ptr;
+  /** This instance acts for the vCPU of `run` from now on; 0 for nobody (the main thread). */
+  threadAttach(run: Ptr): void;
+  /** Before vCPU threads of the VM run; 0: no metadata room. */
+  threadsStart(vm: Ptr): number;
+  /** After all of them have ended. */
+  threadsFold(vm: Ptr): void;
+  vcpuProgram(run: Ptr, at: Ptr, steps: number, rounds: number): number;
   vcpuLoad(run: Ptr, gpa: bigint, size: number, access: number): number;
   vcpuStore(run: Ptr, gpa: bigint, size: number, value: bigint): number;
   /** Addresses as numbers, exact below 2^53. */

@@ -5,17 +5,17 @@ export const HOST = 0x10000;
 export const SCRATCH = 0x61000;
 export const SCRATCH_SIZE = 0x100000;
 export const EVENTS = 0x161000;
-export const DYNAMIC = 0x401000;
+export const RUN_BASE = 0x401000;
+export const DYNAMIC = 0x601000;
 
 export const HOST_FRAMES = HOST + 0;
 export const HOST_ARENA = HOST + 64;
 export const HOST_SWAP = HOST + 128;
-export const HOST_EVENTS_ON = HOST + 200;
-export const HOST_EVENT_SEQ = HOST + 204;
-export const HOST_TABLE_COUNTS = HOST + 236;
+export const HOST_EVENTS_ON = HOST + 196;
+export const HOST_TABLE_COUNTS = HOST + 200;
+export const HOST_EVENT_SEQ = HOST + 384;
 
 export const VM_ROOT = 8;
-export const VM_VMA_COUNT = 32;
 export const VM_RSS = 80;
 export const VM_SWAP = 88;
 export const VM_MAPPED = 96;
@@ -25,6 +25,7 @@ export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
 export const VM_COUNTERS = 256;
+export const VM_VMA_COUNT = 524;
 
 export const SLOT_BASE = 0;
 export const SLOT_END = 8;

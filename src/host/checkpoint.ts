@@ -1,6 +1,7 @@
 // Checkpoints of a whole host. Metadata is copied as it is; of frames and swap slots only those in use are
 // kept, and a page that is one 64-bit word over and over is kept as that word. The event ring is left out: its
 // records are found by their number, and a replay writes the same ones again.
+import { RUN_SIZE } from '../../assembly/abi/status.ts';
 import type { Core } from '../core/core.ts';
 import {
   HOST,
@@ -51,6 +52,7 @@ export function takeCheckpoint(host: Host): Checkpoint {
   );
   const bumped = core.readU32(HOST_ARENA + POOL_BUMP);
   const metadata = [
+    ...host.vms.map((vm) => copy(core.x.runOf(vm.ptr, 0) >>> 0, vm.cpus * RUN_SIZE)),
     copy(core.readU32(HOST_TABLE_COUNTS), bumped * 2),
     copy(core.readU32(HOST_ARENA + POOL_BASE) * 4096, bumped * 4096),
   ];

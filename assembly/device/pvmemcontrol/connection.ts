@@ -1,7 +1,10 @@
 // Connections: per-CPU buffers by id. Ids start at 0x80000000 after each RESET and count up.
 // A page of 1024 page addresses, each of 512 buffer gpas; made as they are needed.
 import { VM_BUF_CONN, VM_DEV_CONN_DIR, VM_DEV_CONNS } from '../../base/layout';
+import { threaded } from '../../base/thread';
 import { arenaPut } from '../../frames/arena';
+import { forgetAll } from '../../memslot/notify';
+import { waitRequests } from '../../slat/window';
 import { metadataGet } from '../../mm/room';
 
 /** The real device has no limit but memory; a guest that registers without end gets ERROR from here on. */
@@ -36,9 +39,13 @@ export function connectionGpa(vm: usize, n: u32): u64 {
   return load<u64>(page + (<usize>(n & 511) << 3));
 }
 
+/** All connections end. The device's state is one in which no request can begin; those that run are waited for. */
 export function connectionsForget(vm: usize): void {
   store<u32>(vm, 0, VM_DEV_CONNS);
-  store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
+  if (threaded()) {
+    forgetAll(vm, 0, u64.MAX_VALUE);
+    waitRequests(vm);
+  } else store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
   const dir: usize = load<u32>(vm, VM_DEV_CONN_DIR);
   if (dir == 0) return;
   for (let i: usize = 0; i < 4096; i += 4) {

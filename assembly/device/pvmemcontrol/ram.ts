@@ -4,6 +4,8 @@ import { Status } from '../../abi/status';
 import { BUF_SIZE } from '../../abi/pvmemcontrol';
 import { PAGE_SIZE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, ZERO_PAGE } from '../../base/layout';
 import { bitGet, bitSet } from '../../base/bits';
+import { chunkLock, chunkUnlock } from '../../base/chunk-lock';
+import { local, THREADS } from '../../base/thread';
 import { frameAddress } from '../../frames/bytes';
 import { slotOf, slotVpn } from '../../memslot/table';
 import { hostAccess } from '../../mm/fault';
@@ -16,11 +18,8 @@ export function inRam(vm: usize, gpa: u64, len: u64): bool {
   return slotOf(vm, gpa >> 12) != 0 && slotOf(vm, last >> 12) != 0;
 }
 
-/** Address of the byte at gpa for the VMM, 0 when it cannot be reached. */
-function ramByte(vm: usize, gpa: u64, write: bool): usize {
-  const slot = slotOf(vm, gpa >> 12);
-  if (slot == 0) return 0;
-  const vpn = slotVpn(slot, gpa >> 12);
+/** Address of the byte at gpa, in page vpn, for the VMM; 0 when it cannot be reached. Holds while the chunk is locked. */
+function ramByte(vm: usize, vpn: u64, gpa: u64, write: bool): usize {
   const i = <u32>vpn & 511;
   let chunk = chunkOf(vm, vpn);
   // A page that is there and writable is readable too: no look at the VMA.
@@ -40,17 +39,38 @@ function ramByte(vm: usize, gpa: u64, write: bool): usize {
 // @ts-ignore: decorator
 @inline
 export function knownBuffer(vm: usize, n: u32): usize {
-  return load<u32>(vm, VM_BUF_CONN) == n ? <usize>load<u32>(vm, VM_BUF_AT) : 0;
+  const l = local(vm);
+  return knownConnection(l) == n ? <usize>load<u32>(l, VM_BUF_AT) : 0;
 }
 
-/** Connection n's buffer at gpa has just been written; remember where, if it lies in one page. The three fields go together. */
-export function rememberBuffer(vm: usize, n: u32, gpa: u64): void {
-  if ((<u32>gpa & 4095) > 4096 - BUF_SIZE) return;
-  const vpn = slotVpn(slotOf(vm, gpa >> 12), gpa >> 12);
-  const frame = load<u32>(pageSlot(chunkOf(vm, vpn), <u32>vpn & 511));
-  store<u32>(vm, n, VM_BUF_CONN);
-  store<u64>(vm, vpn, VM_BUF_VPN);
-  store<u32>(vm, <u32>frameAddress(frame) + (<u32>gpa & 4095), VM_BUF_AT);
+/** Others take it away (memslot/notify.ts), so threads read it with order, in a guest window. */
+// @ts-ignore: decorator
+@inline
+function knownConnection(l: usize): u32 {
+  if (THREADS) return atomic.load<u32>(l, VM_BUF_CONN);
+  return load<u32>(l, VM_BUF_CONN);
+}
+
+/**
+ * Write connection n's answer, 32 bytes at `from`, to its buffer at gpa, and remember where that is if it lies in one
+ * page. The three fields go together, and before the chunk is given back. False as ramStore.
+ */
+export function bufferStore(vm: usize, n: u32, gpa: u64, from: usize): bool {
+  if ((<u32>gpa & 4095) > 4096 - BUF_SIZE) return ramStore(vm, gpa, from, BUF_SIZE);
+  const slot = slotOf(vm, gpa >> 12);
+  if (slot == 0) return false;
+  const vpn = slotVpn(slot, gpa >> 12);
+  chunkLock(vm, vpn);
+  const p = ramByte(vm, vpn, gpa, true);
+  if (p != 0) {
+    copyPart(p, from, BUF_SIZE);
+    const l = local(vm);
+    store<u32>(l, <u32>p, VM_BUF_AT);
+    store<u64>(l, vpn, VM_BUF_VPN);
+    store<u32>(l, n, VM_BUF_CONN);
+  }
+  chunkUnlock(vm, vpn);
+  return p != 0;
 }
 
 /** A request buffer is 32 bytes and nearly always in one page: two vectors, not a call to the copying routine. */
@@ -63,13 +83,26 @@ function copyPart(to: usize, from: usize, n: u32): void {
   } else memory.copy(to, from, n);
 }
 
+/** n bytes at gpa, in one page, from or to `at`. */
+function ramPart(vm: usize, gpa: u64, at: usize, n: u32, write: bool): bool {
+  const slot = slotOf(vm, gpa >> 12);
+  if (slot == 0) return false;
+  const vpn = slotVpn(slot, gpa >> 12);
+  chunkLock(vm, vpn);
+  const p = ramByte(vm, vpn, gpa, write);
+  if (p != 0) {
+    if (write) copyPart(p, at, n);
+    else copyPart(at, p, n);
+  }
+  chunkUnlock(vm, vpn);
+  return p != 0;
+}
+
 /** Copy len bytes at gpa to `to`. False when a page cannot be reached. */
 export function ramLoad(vm: usize, gpa: u64, to: usize, len: u32): bool {
   const room = PAGE_SIZE - (<u32>gpa & 4095);
   const n = len < room ? len : room;
-  const p = ramByte(vm, gpa, false);
-  if (p == 0) return false;
-  copyPart(to, p, n);
+  if (!ramPart(vm, gpa, to, n, false)) return false;
   return n == len || ramLoad(vm, gpa + n, to + n, len - n);
 }
 
@@ -77,8 +110,6 @@ export function ramLoad(vm: usize, gpa: u64, to: usize, len: u32): bool {
 export function ramStore(vm: usize, gpa: u64, from: usize, len: u32): bool {
   const room = PAGE_SIZE - (<u32>gpa & 4095);
   const n = len < room ? len : room;
-  const p = ramByte(vm, gpa, true);
-  if (p == 0) return false;
-  copyPart(p, from, n);
+  if (!ramPart(vm, gpa, from, n, true)) return false;
   return n == len || ramStore(vm, gpa + n, from + n, len - n);
 }

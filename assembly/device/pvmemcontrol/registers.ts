@@ -6,7 +6,11 @@
 // Reads: any offset and size; bytes at 16 and above are left as the reader had them.
 import { EventKind } from '../../abi/events';
 import { BAR0_SIZE, DeviceState, DOORBELL_BIT, TransportReg } from '../../abi/pvmemcontrol';
-import { VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_PAYLOAD, VM_DEV_STATE } from '../../base/layout';
+import { SyncPoint } from '../../abi/sync';
+import { VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_LOCK, VM_DEV_PAYLOAD, VM_DEV_STATE } from '../../base/layout';
+import { lock, unlock } from '../../base/lock';
+import { sync, THREADS } from '../../base/thread';
+import { MODE_GUEST, MODE_REQUEST, mode } from '../../slat/window';
 import { event } from '../../trace/events';
 import { loadHalves } from '../../frames/bytes';
 import { knownBuffer } from './ram';
@@ -19,9 +23,11 @@ export function deviceWrite(vm: usize, offset: u32, len: u32, from: usize): void
     return;
   }
   if (len != 4 && len != 8) return;
+  lock(vm + VM_DEV_LOCK);
   for (let i: u32 = 0; i < len && offset + i < <u32>TransportReg.Command; i++) {
     store<u8>(vm + VM_DEV_PAYLOAD + (offset + i), load<u8>(from + i));
   }
+  unlock(vm + VM_DEV_LOCK);
 }
 
 /** The 4-byte write to the command register, doorbells included. */
@@ -34,13 +40,39 @@ export function command(vm: usize, value: u32): void {
 // @ts-ignore: decorator
 @inline
 export function doorbell(vm: usize, n: u32): void {
+  mode(MODE_GUEST);
+  const done = infoKnown(vm, n);
+  mode(MODE_REQUEST);
+  if (!done) request(vm, n);
+  mode(0);
+}
+
+/** INFO in a known buffer: all there is to do, and nothing to wait for. In a guest window. False: not that, nothing done. */
+// @ts-ignore: decorator
+@inline
+export function infoKnown(vm: usize, n: u32): bool {
   const at = knownBuffer(vm, n);
-  if (at != 0 && loadHalves(at) == 0) infoRun(vm, n, at);
-  else if (load<u32>(vm, VM_DEV_STATE) == DeviceState.Ready && n < load<u32>(vm, VM_DEV_CONNS)) requestRun(vm, n);
+  if (at == 0 || loadHalves(at) != 0) return false;
+  infoRun(vm, n, at);
+  return true;
+}
+
+/** A reset waits for who is in request mode, and lets nobody in: the state is looked at inside. */
+function request(vm: usize, n: u32): void {
+  if (stateOf(vm) == DeviceState.Ready && n < load<u32>(vm, VM_DEV_CONNS)) requestRun(vm, n);
   else event(EventKind.DoorbellIgnored, vm, n, load<u32>(vm, VM_DEV_STATE), 0, 0);
 }
 
+// @ts-ignore: decorator
+@inline
+function stateOf(vm: usize): u32 {
+  sync(SyncPoint.Look, vm + VM_DEV_STATE);
+  if (THREADS) return atomic.load<u32>(vm, VM_DEV_STATE);
+  return load<u32>(vm, VM_DEV_STATE);
+}
+
 export function deviceRead(vm: usize, offset: u32, len: u32, to: usize): void {
+  lock(vm + VM_DEV_LOCK);
   for (let i: u32 = 0; i < len && offset + i < <u32>BAR0_SIZE; i++) {
     const at = offset + i;
     let byte: u32 = 0;
@@ -48,4 +80,5 @@ export function deviceRead(vm: usize, offset: u32, len: u32, to: usize): void {
     else if (at < 12) byte = load<u8>(vm + VM_DEV_COMMAND + (at - 8));
     store<u8>(to + i, <u8>byte);
   }
+  unlock(vm + VM_DEV_LOCK);
 }

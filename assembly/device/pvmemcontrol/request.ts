@@ -7,22 +7,31 @@ import { Abi, BUF_SIZE, Func, FUNC_LAST, MEMCTL_FUNC_LAST, MemctlFunc } from '..
 import { Madv, Prot } from '../../abi/status';
 import { VMA_NAMED } from '../../abi/vm-flags';
 import { VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
+import { local } from '../../base/thread';
 import { loadHalves } from '../../frames/bytes';
 import { SLOT_BASE, SLOT_END, SLOT_VPN, slotOf } from '../../memslot/table';
+import { MODE_GUEST, MODE_REQUEST, mode } from '../../slat/window';
 import { madvise, mlock, mprotect, munlock, setAnonName } from '../../mm/syscalls';
 import { count, event, lastEvent, outcome, scope, unscope } from '../../trace/events';
 import { connectionGpa } from './connection';
-import { knownBuffer, ramLoad, ramStore, rememberBuffer } from './ram';
-import { broken } from './state';
+import { bufferStore, knownBuffer, ramLoad } from './ram';
+import { brokenSince, deviceEpoch } from './state';
 
 /** Run the request in connection n's buffer. The device becomes broken when its buffer cannot be reached. */
 export function requestRun(vm: usize, n: u32): void {
+  mode(MODE_GUEST | MODE_REQUEST);
   const at = knownBuffer(vm, n);
   if (at != 0) {
-    run(vm, n, loadHalves(at), loadHalves(at + 8), loadHalves(at + 16), loadHalves(at + 24));
+    const code = loadHalves(at);
+    const addr = loadHalves(at + 8);
+    const length = loadHalves(at + 16);
+    const arg = loadHalves(at + 24);
+    mode(MODE_REQUEST);
+    run(vm, n, code, addr, length, arg);
     return;
   }
-  const buffer = vm + VM_DEV_REQUEST;
+  mode(MODE_REQUEST);
+  const buffer = local(vm) + VM_DEV_REQUEST;
   if (ramLoad(vm, connectionGpa(vm, n), buffer, BUF_SIZE)) {
     run(vm, n, load<u64>(buffer, 0), load<u64>(buffer, 8), load<u64>(buffer, 16), load<u64>(buffer, 24));
   } else bufferFault(vm, connectionGpa(vm, n), 0);
@@ -61,26 +70,30 @@ function run(vm: usize, n: u32, code: u64, addr: u64, length: u64, arg: u64): vo
     event(EventKind.Response, vm, <u32>answer, answer >> 32, 0, 0);
   }
   // Asked again: the call may have taken the buffer's page away.
+  mode(MODE_GUEST | MODE_REQUEST);
   const at = knownBuffer(vm, n);
   if (at != 0) answerInto(at, vm, answer, code);
-  else answerThrough(vm, n, answer, code);
+  mode(MODE_REQUEST);
+  if (at == 0) answerThrough(vm, n, answer, code);
   unscope(cause);
 }
 
 /** The response on the long way, through the VMM's page table. */
 function answerThrough(vm: usize, n: u32, answer: u64, code: u64): void {
-  const buffer = vm + VM_DEV_REQUEST;
+  const buffer = local(vm) + VM_DEV_REQUEST;
   const gpa = connectionGpa(vm, n);
   answerInto(buffer, vm, answer, code);
   // A guest that took its own buffer's write permission away kills the real VMM here. Ours lives on; the
   // device is broken as if it had died.
-  if (ramStore(vm, gpa, buffer, BUF_SIZE)) rememberBuffer(vm, n, gpa);
-  else bufferFault(vm, gpa, 1);
+  if (!bufferStore(vm, n, gpa, buffer)) bufferFault(vm, gpa, 1);
 }
 
 function bufferFault(vm: usize, gpa: u64, write: u32): void {
   event(EventKind.BufferFault, vm, write, gpa, 0, 0);
-  broken(vm);
+  // Two requests may break at once: each must be out of the way before it waits for the other.
+  const epoch = deviceEpoch(vm);
+  mode(0);
+  brokenSince(vm, epoch);
 }
 
 /** pvmemcontrol: ret_value = page size, arg0 = major, arg1 = minor. memctl: big_endian, major, minor, page_size. */

@@ -1,0 +1,99 @@
+// Chunk locks: what an operation does to pages, it does with the locks of all their 2 MiB chunks, from its first look
+// to its last change. So operations that share a page come one after the other, each whole, and others do not meet.
+// (Linux: mmap lock and page-table locks; why these are enough: docs/decisions/0013.)
+//
+// The lock of a chunk is found by its number, modulo LOCK_COUNT. A VM in which two RAM regions share a SLAT leaf table
+// drops the upper bits of the number: hva and gfn of a page agree in the lower nine bits (regions are congruent modulo
+// 1 GiB), so both chunks behind such a table have one lock.
+import { LOCK_COUNT, LOCK_SIZE, LOCKS, VM_LOCK_FIRST, VM_LOCK_MASK } from './layout';
+import { lock, tryLock, unlock } from './lock';
+import { self, THREADS } from './thread';
+
+// @ts-ignore: decorator
+@inline
+function lockAt(i: u32): usize {
+  return LOCKS + <usize>(i & (LOCK_COUNT - 1)) * LOCK_SIZE;
+}
+
+// @ts-ignore: decorator
+@inline
+function lockOf(vm: usize, vpn: u64): usize {
+  return lockAt((<u32>(vpn >> 9) & load<u32>(vm, VM_LOCK_MASK)) + load<u32>(vm, VM_LOCK_FIRST));
+}
+
+/** The chunk of one page. */
+// @ts-ignore: decorator
+@inline
+export function chunkLock(vm: usize, vpn: u64): void {
+  if (THREADS) {
+    if (self != 0) lock(lockOf(vm, vpn));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+export function chunkUnlock(vm: usize, vpn: u64): void {
+  if (THREADS) {
+    if (self != 0) unlock(lockOf(vm, vpn));
+  }
+}
+
+/** For reclaim, which comes in the middle of an operation: 0 the chunk is somebody else's, 1 locked now, 2 ours already. */
+export function chunkTry(vm: usize, vpn: u64): u32 {
+  if (THREADS) {
+    if (self != 0) {
+      const p = lockOf(vm, vpn);
+      if (atomic.load<u32>(p) == <u32>self) return 2;
+      return tryLock(p) ? 1 : 0;
+    }
+  }
+  return 2;
+}
+
+/** Take back what chunkTry answered. */
+export function chunkUntry(vm: usize, vpn: u64, was: u32): void {
+  if (THREADS) {
+    if (was == 1) unlock(lockOf(vm, vpn));
+  }
+}
+
+/** All chunks of [vpn, end). Ascending, so that two such calls cannot wait for each other. */
+// @ts-ignore: decorator
+@inline
+export function rangeLock(vm: usize, vpn: u64, end: u64): void {
+  if (THREADS) {
+    if (self != 0) eachLock(vm, vpn, end, true);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+export function rangeUnlock(vm: usize, vpn: u64, end: u64): void {
+  if (THREADS) {
+    if (self != 0) eachLock(vm, vpn, end, false);
+  }
+}
+
+function eachLock(vm: usize, vpn: u64, end: u64, take: bool): void {
+  if (vpn >= end) return;
+  const mask = load<u32>(vm, VM_LOCK_MASK);
+  const chunks = ((end - 1) >> 9) - (vpn >> 9) + 1;
+  if (chunks == 1) {
+    if (take) lock(lockOf(vm, vpn));
+    else unlock(lockOf(vm, vpn));
+    return;
+  }
+  // More than one chunk of a VM with few locks: all of them, it is a rare shape.
+  const few = mask + 1 < LOCK_COUNT;
+  const n: u32 = few ? mask + 1 : chunks > <u64>LOCK_COUNT ? LOCK_COUNT : <u32>chunks;
+  const first = few ? load<u32>(vm, VM_LOCK_FIRST) : (<u32>(vpn >> 9) + load<u32>(vm, VM_LOCK_FIRST)) & (LOCK_COUNT - 1);
+  // The part that wraps around has the lower numbers.
+  const over: u32 = first + n > LOCK_COUNT ? first + n - LOCK_COUNT : 0;
+  for (let i: u32 = 0; i < over; i++) one(i, take);
+  for (let i = first, stop = first + n - over; i < stop; i++) one(i, take);
+}
+
+function one(i: u32, take: bool): void {
+  if (take) lock(lockAt(i));
+  else unlock(lockAt(i));
+}

@@ -1,0 +1,86 @@
+// A lock: one word, 0 when free, else the run record of the thread that holds it; behind it the number of threads that
+// sleep. The main thread is alone when it runs, and passes. A vCPU thread spins a little and then sleeps: with fewer
+// processors than vCPUs, who holds the lock may not be running.
+//
+// ╒═ 0 owner u32 ═╤═ 4 sleepers u32 ═╕
+//
+// Order, when several are held: chunk locks by ascending number → reclaim → VMA list → tree → page cache → pool.
+import { SyncPoint } from '../abi/sync';
+import { RUN_MODE } from './layout';
+import { EXPLORE, self, sync, THREADS } from './thread';
+
+const SLEEPERS: usize = 4;
+const SPINS: i32 = 1000;
+/** A sleeper looks again after a millisecond, whatever happens. */
+const NAP: i64 = 1_000_000;
+
+// @ts-ignore: decorator
+@inline
+export function lock(p: usize): void {
+  if (THREADS) {
+    if (self != 0) take(p);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+export function unlock(p: usize): void {
+  if (THREADS) {
+    if (self != 0) give(p);
+  }
+}
+
+/** Whether the lock is this thread's now; false leaves everything as it was. */
+export function tryLock(p: usize): bool {
+  if (THREADS) {
+    sync(SyncPoint.LockTake, p);
+    return atomic.cmpxchg<u32>(p, 0, <u32>self) == 0;
+  }
+  return true;
+}
+
+function take(p: usize): void {
+  if (THREADS) {
+    assert((load<u32>(self, RUN_MODE) & 1) == 0); // in a guest window nothing is waited for
+    sync(SyncPoint.LockTake, p);
+    if (atomic.cmpxchg<u32>(p, 0, <u32>self) != 0) contend(p);
+  }
+}
+
+function contend(p: usize): void {
+  if (THREADS) {
+    do pause(p, atomic.load<u32>(p), SyncPoint.LockWait);
+    while (atomic.cmpxchg<u32>(p, 0, <u32>self) != 0);
+  }
+}
+
+function give(p: usize): void {
+  if (THREADS) {
+    sync(SyncPoint.LockGive, p);
+    atomic.store<u32>(p, 0);
+    wake(p);
+  }
+}
+
+/** Until the word at p is no longer `value`, or a while has passed. Sleepers are counted in the word behind it. */
+export function pause(p: usize, value: u32, point: SyncPoint): void {
+  if (THREADS) {
+    if (EXPLORE) {
+      sync(point, p);
+      return;
+    }
+    for (let i = 0; i < SPINS; i++) if (atomic.load<u32>(p) != value) return;
+    atomic.add<u32>(p, 1, SLEEPERS);
+    atomic.wait<u32>(p, value, NAP);
+    atomic.sub<u32>(p, 1, SLEEPERS);
+  }
+}
+
+/** Wake who sleeps on the word at p. */
+// @ts-ignore: decorator
+@inline
+export function wake(p: usize): void {
+  if (THREADS) {
+    if (atomic.load<u32>(p, SLEEPERS) != 0) atomic.notify(p);
+  }
+}
