@@ -11,8 +11,14 @@ import { EXPLORE, self, sync, THREADS } from './thread';
 
 const SLEEPERS: usize = 4;
 const SPINS: i32 = 1000;
-/** A sleeper looks again after a millisecond, whatever happens. */
-const NAP: i64 = 1_000_000;
+
+/**
+ * Sleep while the word at p is `value`, a millisecond at most. A call into the host language, where it is Atomics.wait:
+ * V8's baseline compiler (Node 20) loses a function's locals at memory.atomic.wait32, and with them the lock.
+ */
+// @ts-ignore: decorator
+@external('env', 'wait')
+declare function nap(p: usize, value: u32): void;
 
 // @ts-ignore: decorator
 @inline
@@ -41,6 +47,7 @@ export function tryLock(p: usize): bool {
 
 function take(p: usize): void {
   if (THREADS) {
+    assert(atomic.load<u32>(p) != <u32>self);
     assert((load<u32>(self, RUN_MODE) & 1) == 0); // in a guest window nothing is waited for
     sync(SyncPoint.LockTake, p);
     if (atomic.cmpxchg<u32>(p, 0, <u32>self) != 0) contend(p);
@@ -49,13 +56,16 @@ function take(p: usize): void {
 
 function contend(p: usize): void {
   if (THREADS) {
-    do pause(p, atomic.load<u32>(p), SyncPoint.LockWait);
-    while (atomic.cmpxchg<u32>(p, 0, <u32>self) != 0);
+    do {
+      const owner = atomic.load<u32>(p);
+      if (owner != 0) pause(p, owner, SyncPoint.LockWait);
+    } while (atomic.cmpxchg<u32>(p, 0, <u32>self) != 0);
   }
 }
 
 function give(p: usize): void {
   if (THREADS) {
+    assert(atomic.load<u32>(p) == <u32>self);
     sync(SyncPoint.LockGive, p);
     atomic.store<u32>(p, 0);
     wake(p);
@@ -71,7 +81,7 @@ export function pause(p: usize, value: u32, point: SyncPoint): void {
     }
     for (let i = 0; i < SPINS; i++) if (atomic.load<u32>(p) != value) return;
     atomic.add<u32>(p, 1, SLEEPERS);
-    atomic.wait<u32>(p, value, NAP);
+    nap(p, value);
     atomic.sub<u32>(p, 1, SLEEPERS);
   }
 }

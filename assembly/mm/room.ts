@@ -7,7 +7,7 @@ import { min } from '../base/math';
 import { threaded } from '../base/thread';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE, slotVpn } from '../memslot/table';
 import { nextLeafTable } from '../slat/entry';
-import { slatZap, slatZapAll } from '../slat/zap';
+import { slatZapAll, slatZapTable } from '../slat/zap';
 import { count, event } from '../trace/events';
 import { arenaGet } from '../frames/arena';
 import { poolFree } from '../frames/pool';
@@ -34,7 +34,7 @@ function zapOthers(vm: usize): u64 {
       const vpn = slotVpn(slot, gfn);
       const was = chunkTry(vm, vpn);
       if (was != 0) {
-        zapped += slatZap(vm, gfn, next);
+        zapped += slatZapTable(vm, gfn, next);
         chunkUntry(vm, vpn, was);
       }
       gfn = nextLeafTable(vm, next, end);

@@ -13,6 +13,7 @@ import { runOf, self, sync, THREADS } from '../base/thread';
 
 export const MODE_GUEST: u32 = 1;
 export const MODE_REQUEST: u32 = 2;
+export const MODE_BOTH: u32 = MODE_GUEST | MODE_REQUEST;
 
 /** The mode of this thread's vCPU. Stores before it are seen before it, loads behind it look behind it. */
 // @ts-ignore: decorator
@@ -23,12 +24,29 @@ export function mode(bits: u32): void {
   }
 }
 
+/** The same if the vCPU is not in that mode already: each change costs as much as a short request. */
+// @ts-ignore: decorator
+@inline
+export function modeOnce(bits: u32): void {
+  if (THREADS) {
+    if (self != 0 && (load<u32>(self, RUN_MODE) & 3) != bits) change(bits);
+  }
+}
+
 function change(bits: u32): void {
   if (THREADS) {
     sync((bits & MODE_GUEST) != 0 ? SyncPoint.WindowEnter : SyncPoint.WindowLeave, self);
     atomic.store<u32>(self + RUN_MODE, ((load<u32>(self, RUN_MODE) | 3) + 1) | bits);
     wake(self + RUN_MODE);
   }
+}
+
+/** Whether a guest window of this thread's vCPU is open; always true where there is none. */
+// @ts-ignore: decorator
+@inline
+export function inGuest(): bool {
+  if (THREADS) return self == 0 || (load<u32>(self, RUN_MODE) & MODE_GUEST) != 0;
+  return true;
 }
 
 /** Between walk and access: a place for the schedule explorer. */

@@ -58,11 +58,17 @@ function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 
 // @ts-ignore: decorator
 @inline
 function zapChild(vm: usize, table: usize, p: usize, child: usize, gfn: u64, next: u64): u64 {
+  if (threaded()) {
+    // An empty table stays too: taking it out of the tree is a lock that all vCPUs share, and it will be used again.
+    if (load<u16>(tableCount(child)) == 0) return 0;
+    const n = zapLeaf(child, <usize>(gfn & 511), <usize>(next - gfn));
+    if (n != 0) settle(vm, child);
+    return n;
+  }
   const counter = tableCount(child);
   const whole = next - gfn == 512;
   const zapped: u32 = whole ? load<u16>(counter) : zapLeaf(child, <usize>(gfn & 511), <usize>(next - gfn));
   if (whole || load<u16>(counter) == 0) unlink(vm, table, p, child);
-  else if (zapped != 0) settle(vm, child);
   return zapped;
 }
 
@@ -77,15 +83,25 @@ function unlink(vm: usize, table: usize, p: usize, child: usize): void {
 }
 
 /** Entries of leaf table `child` have just been dropped: wait for the accesses that may have found them. */
-// @ts-ignore: decorator
-@inline
 function settle(vm: usize, child: usize): void {
   if (THREADS) {
-    if (threaded()) {
-      fence();
-      waitWindows(vm, atomic.load<u32>(tableUsers(child)));
-    }
+    fence();
+    waitWindows(vm, atomic.load<u32>(tableUsers(child)));
   }
+}
+
+/**
+ * While threads run, to make room: drop the leaf table of gfn, whose chunk's lock is held, with what [gfn, next) has in
+ * it if that is all. Returns how many present entries went; the table stays when others are in it.
+ */
+export function slatZapTable(vm: usize, gfn: u64, next: u64): u64 {
+  const zapped = slatZap(vm, gfn, next);
+  let table: usize = load<u32>(vm, VM_ROOT);
+  for (let shift: u64 = 27; shift > 9; shift -= 9) table = entryTable(load<u64>(table + (<usize>((gfn >> shift) & 511) << 3)));
+  const p = table + (<usize>((gfn >> 9) & 511) << 3);
+  const child = entryTable(load<u64>(p));
+  if (load<u16>(tableCount(child)) == 0) unlink(vm, table, p, child);
+  return zapped;
 }
 
 /** Entries [index, index+n) of a leaf table. */

@@ -7,7 +7,8 @@ import {
 } from '../abi/status';
 import { HERE_CPU, HERE_PIN_VM, HERE_PIN_VPN, VM_ID, VM_MMIO_GFN } from '../base/layout';
 import { here, local } from '../base/thread';
-import { mmioRead, mmioWrite } from '../bus/mmio';
+import { isDoorbell, mmioRead, mmioWrite } from '../bus/mmio';
+import { doorbell } from '../device/pvmemcontrol/registers';
 import { bytesCopy } from '../frames/bytes';
 import { resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
@@ -88,6 +89,24 @@ function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: 
   store<u32>(p, len, 16);
   store<u32>(p, write ? 1 : 0, 20);
   store<u32>(run, n + 1, RUN_EXITS);
+}
+
+/**
+ * The guest rings a doorbell: a 4-byte store of `value` at gpa, known to have no slot. False when it is none, nothing
+ * happened then. A vCPU thread may come from a guest window, and comes back in any mode.
+ */
+// @ts-ignore: decorator
+@inline
+export function ring(run: usize, vm: usize, gpa: u64, value: u32): bool {
+  if (gpa >> 12 != load<u64>(local(vm), VM_MMIO_GFN) || !isDoorbell(vm, gpa, value)) return false;
+  store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
+  count(vm, Counter.ExitsMmio);
+  event(EventKind.Exit, vm, Status.Mmio, gpa, 4, 1);
+  const cause = scope();
+  doorbell(vm, value & 0x7fffffff);
+  unscope(cause);
+  store<u32>(run, 0, RUN_EXITS);
+  return true;
 }
 
 // @ts-ignore: decorator

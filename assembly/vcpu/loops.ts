@@ -6,8 +6,8 @@ import { min } from '../base/math';
 import { EPT_R, EPT_W, entryTable } from '../slat/entry';
 import { VM_PSC_TABLE, VM_PSC_TAG } from '../base/layout';
 import { local, threaded } from '../base/thread';
-import { inWindow, MODE_GUEST, mode } from '../slat/window';
-import { exitFailed, translate, vcpuLoad, vcpuStore } from './access';
+import { inGuest, inWindow, MODE_BOTH, MODE_GUEST, mode } from '../slat/window';
+import { exitFailed, ring, translate, vcpuLoad, vcpuStore } from './access';
 
 /** A failed translation inside a loop over RAM; MMIO ends the loop too, nothing was done there. */
 function stopped(run: usize, vm: usize, gpa: u64, access: i32): void {
@@ -141,7 +141,7 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
 export function vcpuRequest(run: usize, gpa: u64, register: u64, doorbell: u32): Status {
   const vm: usize = load<u32>(run, RUN_VM);
   if ((<u32>gpa & 4095) > 4064) return requestSlow(run, gpa, register, doorbell);
-  mode(MODE_GUEST);
+  mode(MODE_BOTH);
   let entry = translate(run, vm, gpa, Access.Write);
   if (entry == 0) {
     return load<u32>(run, RUN_STATUS) == Status.Mmio ? requestSlow(run, gpa, register, doorbell) : exitFailed(run, vm, gpa, Access.Write);
@@ -149,10 +149,12 @@ export function vcpuRequest(run: usize, gpa: u64, register: u64, doorbell: u32):
   inWindow();
   let p = entryTable(entry) + (<u32>gpa & 4095);
   for (let o: usize = 0; o < 32; o += 8) store<u64>(p + o, loadHalves(run + RUN_BUFFER + o));
-  mode(0);
-  const status = vcpuStore(run, register, 4, doorbell);
-  if (status != Status.Ok) return status;
-  mode(MODE_GUEST);
+  if (!ring(run, vm, register, doorbell)) {
+    mode(0);
+    const status = vcpuStore(run, register, 4, doorbell);
+    if (status != Status.Ok) return status;
+  }
+  if (!inGuest()) mode(MODE_GUEST);
   entry = translate(run, vm, gpa, Access.Read);
   if (entry == 0) return exitFailed(run, vm, gpa, Access.Read);
   inWindow();

@@ -49,6 +49,17 @@ function moduleOf(build: CoreBuild, memory: WasmMemory): Promise<WebAssembly.Mod
   return module;
 }
 
+/**
+ * The import `wait` of the threads cores: sleep while the word at `at` is `value`, a millisecond at most. Only vCPU
+ * threads call it.
+ */
+export function napOn(memory: WebAssembly.Memory): (at: number, value: number) => void {
+  const words = new Int32Array(memory.buffer);
+  return (at, value) => {
+    Atomics.wait(words, at >>> 2, value | 0, 1);
+  };
+}
+
 /** A core over a fresh memory for a host of these numbers of 4 KiB pages. SlatboxError SLB-020, SLB-026. */
 export async function loadCore(
   build: CoreBuild,
@@ -79,7 +90,8 @@ export async function loadCore(
   }
   // The loader turns an abort of the debug core into a readable error. Its wrapped exports cost more a
   // call than the instance's own, so those are used.
-  const { instance } = await instantiate(module, { env: { memory } });
+  const env = { memory, wait: napOn(memory) };
+  const { instance } = await instantiate(module, { env });
   const core = new Core(instance.exports as unknown as CoreExports, memory);
   core.x.hostInit(pages.frames, pages.arena, pages.swap, events ? 1 : 0);
   return core;

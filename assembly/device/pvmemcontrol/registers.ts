@@ -10,11 +10,11 @@ import { SyncPoint } from '../../abi/sync';
 import { VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_LOCK, VM_DEV_PAYLOAD, VM_DEV_STATE } from '../../base/layout';
 import { lock, unlock } from '../../base/lock';
 import { sync, THREADS } from '../../base/thread';
-import { MODE_GUEST, MODE_REQUEST, mode } from '../../slat/window';
+import { MODE_BOTH, MODE_REQUEST, mode, modeOnce } from '../../slat/window';
 import { event } from '../../trace/events';
 import { loadHalves } from '../../frames/bytes';
 import { knownBuffer } from './ram';
-import { infoRun, requestRun } from './request';
+import { infoRun, requestKnown, requestRun } from './request';
 import { transport } from './state';
 
 export function deviceWrite(vm: usize, offset: u32, len: u32, from: usize): void {
@@ -36,29 +36,23 @@ export function command(vm: usize, value: u32): void {
   else doorbell(vm, value & 0x7fffffff);
 }
 
-/** Connection n's request is in its buffer. A known buffer is one of a ready device: leaving that state forgets it. */
+/**
+ * Connection n's request is in its buffer. A known buffer is one of a ready device: leaving that state forgets it.
+ * A vCPU thread comes back in any mode: who called sees to the guest's next step (slat/window.ts).
+ */
 // @ts-ignore: decorator
 @inline
 export function doorbell(vm: usize, n: u32): void {
-  mode(MODE_GUEST);
-  const done = infoKnown(vm, n);
-  mode(MODE_REQUEST);
-  if (!done) request(vm, n);
-  mode(0);
-}
-
-/** INFO in a known buffer: all there is to do, and nothing to wait for. In a guest window. False: not that, nothing done. */
-// @ts-ignore: decorator
-@inline
-export function infoKnown(vm: usize, n: u32): bool {
+  modeOnce(MODE_BOTH);
   const at = knownBuffer(vm, n);
-  if (at == 0 || loadHalves(at) != 0) return false;
-  infoRun(vm, n, at);
-  return true;
+  if (at == 0) unknown(vm, n);
+  else if (loadHalves(at) == 0) infoRun(vm, n, at);
+  else requestKnown(vm, n, at);
 }
 
 /** A reset waits for who is in request mode, and lets nobody in: the state is looked at inside. */
-function request(vm: usize, n: u32): void {
+function unknown(vm: usize, n: u32): void {
+  mode(MODE_REQUEST);
   if (stateOf(vm) == DeviceState.Ready && n < load<u32>(vm, VM_DEV_CONNS)) requestRun(vm, n);
   else event(EventKind.DoorbellIgnored, vm, n, load<u32>(vm, VM_DEV_STATE), 0, 0);
 }

@@ -10,27 +10,25 @@ import { VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
 import { local } from '../../base/thread';
 import { loadHalves } from '../../frames/bytes';
 import { SLOT_BASE, SLOT_END, SLOT_VPN, slotOf } from '../../memslot/table';
-import { MODE_GUEST, MODE_REQUEST, mode } from '../../slat/window';
+import { MODE_BOTH, MODE_REQUEST, mode } from '../../slat/window';
 import { madvise, mlock, mprotect, munlock, setAnonName } from '../../mm/syscalls';
 import { count, event, lastEvent, outcome, scope, unscope } from '../../trace/events';
 import { connectionGpa } from './connection';
 import { bufferStore, knownBuffer, ramLoad } from './ram';
 import { brokenSince, deviceEpoch } from './state';
 
-/** Run the request in connection n's buffer. The device becomes broken when its buffer cannot be reached. */
-export function requestRun(vm: usize, n: u32): void {
-  mode(MODE_GUEST | MODE_REQUEST);
-  const at = knownBuffer(vm, n);
-  if (at != 0) {
-    const code = loadHalves(at);
-    const addr = loadHalves(at + 8);
-    const length = loadHalves(at + 16);
-    const arg = loadHalves(at + 24);
-    mode(MODE_REQUEST);
-    run(vm, n, code, addr, length, arg);
-    return;
-  }
+/** Run the request in connection n's buffer, which is at `at` for as long as this guest window lasts. */
+export function requestKnown(vm: usize, n: u32, at: usize): void {
+  const code = loadHalves(at);
+  const addr = loadHalves(at + 8);
+  const length = loadHalves(at + 16);
+  const arg = loadHalves(at + 24);
   mode(MODE_REQUEST);
+  run(vm, n, code, addr, length, arg);
+}
+
+/** The same for a buffer that has to be found. The device becomes broken when it cannot be reached. */
+export function requestRun(vm: usize, n: u32): void {
   const buffer = local(vm) + VM_DEV_REQUEST;
   if (ramLoad(vm, connectionGpa(vm, n), buffer, BUF_SIZE)) {
     run(vm, n, load<u64>(buffer, 0), load<u64>(buffer, 8), load<u64>(buffer, 16), load<u64>(buffer, 24));
@@ -70,16 +68,16 @@ function run(vm: usize, n: u32, code: u64, addr: u64, length: u64, arg: u64): vo
     event(EventKind.Response, vm, <u32>answer, answer >> 32, 0, 0);
   }
   // Asked again: the call may have taken the buffer's page away.
-  mode(MODE_GUEST | MODE_REQUEST);
+  mode(MODE_BOTH);
   const at = knownBuffer(vm, n);
   if (at != 0) answerInto(at, vm, answer, code);
-  mode(MODE_REQUEST);
-  if (at == 0) answerThrough(vm, n, answer, code);
+  else answerThrough(vm, n, answer, code);
   unscope(cause);
 }
 
 /** The response on the long way, through the VMM's page table. */
 function answerThrough(vm: usize, n: u32, answer: u64, code: u64): void {
+  mode(MODE_REQUEST);
   const buffer = local(vm) + VM_DEV_REQUEST;
   const gpa = connectionGpa(vm, n);
   answerInto(buffer, vm, answer, code);
