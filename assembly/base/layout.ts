@@ -103,7 +103,7 @@ export const VM_DEV_EPOCH: usize = 648; // u32, RESETs and breakdowns so far
 export const VM_RECORD_END: usize = 704;
 
 // Run record fields behind those of abi/status.ts.
-export const RUN_MODE: usize = 128; // u32, what a vCPU thread is doing (slat/window.ts); a line of its own
+export const RUN_MODE: usize = 128; // u32, what a vCPU thread is doing (base/window.ts); a line of its own
 export const RUN_HERE: usize = 192; // HERE_* of this thread
 export const RUN_EVENTS: usize = 224; // u32, address of its event ring, 0 = none yet
 export const RUN_FENCE: usize = 228; // u32, written to order stores before loads

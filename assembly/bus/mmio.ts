@@ -3,7 +3,7 @@
 import { BAR0_SIZE, DOORBELL_BIT, TransportReg } from '../abi/pvmemcontrol';
 import { VM_BAR0, VM_DEV_REQUEST } from '../base/layout';
 import { local } from '../base/thread';
-import { modeOnce } from '../slat/window';
+import { modeOnce } from '../base/window';
 import { deviceRead, deviceWrite, doorbell } from '../device/pvmemcontrol/registers';
 
 /** False when no window claims gpa; nothing happened then. */

@@ -4,7 +4,7 @@ import { Counter, EventKind } from '../abi/events';
 import { RUN_LOCAL, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_MAPPED, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
 import { max, min } from '../base/math';
 import { runOf, THREADS, threaded } from '../base/thread';
-import { waitWindow } from '../slat/window';
+import { waitWindow } from '../base/window';
 import { slatZap } from '../slat/zap';
 import { count, event } from '../trace/events';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from './table';

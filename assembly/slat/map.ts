@@ -6,7 +6,7 @@ import { lock, unlock } from '../base/lock';
 import { add, runOf, self, sync, THREADS, threaded } from '../base/thread';
 import { arenaGet, arenaPut } from '../frames/arena';
 import { EPT_RWX, EPT_TABLE, entryTable, leafTable, tableCount, tableUsers } from './entry';
-import { fence, waitWindows } from './window';
+import { fence, waitWindows } from '../base/window';
 
 /** An empty root. False when the arena is empty. */
 export function slatInit(vm: usize): bool {

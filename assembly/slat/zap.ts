@@ -2,14 +2,14 @@
 // level-4 entry skips 512 GiB at once, and a leaf table wholly inside the range is freed as it is.
 //
 // When a zap returns, no vCPU uses what it took: it waits for those that are in a guest window and may have found an
-// entry of the same leaf table (slat/window.ts). A vCPU that never used the table is not even looked at.
+// entry of the same leaf table (base/window.ts). A vCPU that never used the table is not even looked at.
 import { VM_MAPPED, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { min } from '../base/math';
 import { add, THREADS, threaded } from '../base/thread';
 import { EPT_RWX, entryTable, GFN_LIMIT, leafEntry, tableCount, tableUsers } from './entry';
 import { publish, tableFree } from './map';
-import { fence, waitWindows } from './window';
+import { fence, waitWindows } from '../base/window';
 
 /** Zap [from, to). Returns how many present leaf entries were dropped. */
 export function slatZap(vm: usize, from: u64, to: u64): u64 {

@@ -13,7 +13,7 @@ import { bytesCopy } from '../frames/bytes';
 import { resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
 import { EPT_R, EPT_W, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
-import { inWindow, MODE_GUEST, mode } from '../slat/window';
+import { inWindow, MODE_GUEST, mode } from '../base/window';
 import { count, event, scope, unscope } from '../trace/events';
 
 // @ts-ignore: decorator

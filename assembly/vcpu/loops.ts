@@ -6,7 +6,7 @@ import { min } from '../base/math';
 import { EPT_R, EPT_W, entryTable } from '../slat/entry';
 import { VM_PSC_TABLE, VM_PSC_TAG } from '../base/layout';
 import { local, threaded } from '../base/thread';
-import { inGuest, inWindow, MODE_BOTH, MODE_GUEST, mode } from '../slat/window';
+import { inGuest, inWindow, MODE_BOTH, MODE_GUEST, mode } from '../base/window';
 import { exitFailed, ring, translate, vcpuLoad, vcpuStore } from './access';
 
 /** A failed translation inside a loop over RAM; MMIO ends the loop too, nothing was done there. */

@@ -4,7 +4,7 @@ import { VM_BUF_CONN, VM_DEV_CONN_DIR, VM_DEV_CONNS } from '../../base/layout';
 import { threaded } from '../../base/thread';
 import { arenaPut } from '../../frames/arena';
 import { forgetAll } from '../../memslot/notify';
-import { waitRequests } from '../../slat/window';
+import { waitRequests } from '../../base/window';
 import { metadataGet } from '../../mm/room';
 
 /** The real device has no limit but memory; a guest that registers without end gets ERROR from here on. */

@@ -10,7 +10,7 @@ import { SyncPoint } from '../../abi/sync';
 import { VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_LOCK, VM_DEV_PAYLOAD, VM_DEV_STATE } from '../../base/layout';
 import { lock, unlock } from '../../base/lock';
 import { sync, THREADS } from '../../base/thread';
-import { MODE_BOTH, MODE_REQUEST, mode, modeOnce } from '../../slat/window';
+import { MODE_BOTH, MODE_REQUEST, mode, modeOnce } from '../../base/window';
 import { event } from '../../trace/events';
 import { loadHalves } from '../../frames/bytes';
 import { knownBuffer } from './ram';
@@ -38,7 +38,7 @@ export function command(vm: usize, value: u32): void {
 
 /**
  * Connection n's request is in its buffer. A known buffer is one of a ready device: leaving that state forgets it.
- * A vCPU thread comes back in any mode: who called sees to the guest's next step (slat/window.ts).
+ * A vCPU thread comes back in any mode: who called sees to the guest's next step (base/window.ts).
  */
 // @ts-ignore: decorator
 @inline

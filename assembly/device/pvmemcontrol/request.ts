@@ -10,7 +10,7 @@ import { VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
 import { local } from '../../base/thread';
 import { loadHalves } from '../../frames/bytes';
 import { SLOT_BASE, SLOT_END, SLOT_VPN, slotOf } from '../../memslot/table';
-import { MODE_BOTH, MODE_REQUEST, mode } from '../../slat/window';
+import { MODE_BOTH, MODE_REQUEST, mode } from '../../base/window';
 import { madvise, mlock, mprotect, munlock, setAnonName } from '../../mm/syscalls';
 import { count, event, lastEvent, outcome, scope, unscope } from '../../trace/events';
 import { connectionGpa } from './connection';

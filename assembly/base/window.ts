@@ -7,9 +7,9 @@
 // tables are being read), above them a number that grows with each change, so that "left and came back" is seen.
 // Inside a window no lock is taken and nothing is waited for.
 import { SyncPoint } from '../abi/sync';
-import { RUN_FENCE, RUN_MODE, VM_CPUS } from '../base/layout';
-import { pause, wake } from '../base/lock';
-import { runOf, self, sync, THREADS } from '../base/thread';
+import { RUN_FENCE, RUN_MODE, VM_CPUS } from './layout';
+import { pause, wake } from './lock';
+import { runOf, self, sync, THREADS } from './thread';
 
 export const MODE_GUEST: u32 = 1;
 export const MODE_REQUEST: u32 = 2;
