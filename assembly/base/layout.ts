@@ -97,6 +97,9 @@ export const VM_VMA_SEQ: usize = 512; // u32, odd while the list changes; then u
 export const VM_VMA_BLOCKS: usize = 520; // u32
 export const VM_VMA_COUNT: usize = 524; // u32
 export const VM_LOCKED_VM: usize = 528; // u64 pages
+export const VM_VMA_HIT: usize = 536; // u32, record of the VMA last found, for VM_VMA_HIT_PAGES pages from VM_VMA_HIT_START on
+export const VM_VMA_HIT_START: usize = 544; // u64
+export const VM_VMA_HIT_PAGES: usize = 552; // u64, 0 = none
 export const VM_TREE_LOCK: usize = 576; // lock: tables above the leaves, nodes of the page state
 export const VM_DEV_LOCK: usize = 640; // lock: the device's registers and transport state
 export const VM_DEV_EPOCH: usize = 648; // u32, RESETs and breakdowns so far

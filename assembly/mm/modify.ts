@@ -5,7 +5,7 @@ import { Counter, EventKind } from '../abi/events';
 import { VM_MAX_MAPS, VM_OTHER_MAPS, VM_VMA_COUNT } from '../base/layout';
 import { count, event } from '../trace/events';
 import {
-  NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaDelete, vmaFind, vmaInsert, vmaNext, vmaPrev,
+  NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaDelete, vmaFind, vmaForget, vmaInsert, vmaNext, vmaPrev,
 } from './vma';
 
 /** is_mergeable_anon_vma: at least one has none, or they are the same. */
@@ -27,6 +27,7 @@ export function vmaSplit(vm: usize, vpn: u64): Errno {
 
 /** The same without a look at the limit (linux: __split_vma). ENOMEM only without metadata pages. */
 export function vmaCut(vm: usize, vpn: u64): Errno {
+  vmaForget(vm);
   const v = vmaAt(vm, vmaFind(vm, vpn));
   const end = load<u64>(v, VMA_END);
   const flags = load<u32>(v, VMA_FLAGS);
@@ -54,6 +55,7 @@ function merged(vm: usize, start: u64, end: u64): Errno {
  * ENOMEM when a needed cut is refused; a cut made before it stays (7.8).
  */
 export function vmaModify(vm: usize, a: u64, b: u64, flags: u32, name: u64): Errno {
+  vmaForget(vm);
   const cursor = vmaFind(vm, a);
   const v = vmaAt(vm, cursor);
   const start = load<u64>(v, VMA_START);

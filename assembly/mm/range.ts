@@ -9,7 +9,7 @@ import { pagePut, pagePutChunk } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
-  addBacked, addSwapped, BACKED, chunkAt, chunkDrop, chunkIndex, chunkSettle, DIRTY, HINT_LAZY, HINT_SWAPPED, LAZY,
+  addBacked, addSwapped, BACKED, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, DIRTY, HINT_LAZY, HINT_SWAPPED, LAZY,
   nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, SWAPPED, WRITABLE,
 } from './page-state';
 import { pageOut } from './reclaim';
@@ -19,10 +19,17 @@ import { pageOut } from './reclaim';
  * nothing from it either, and a look at its tables is saved.
  */
 function begin(vm: usize, vpn: u64, end: u64): u64 {
-  const first = nextChunk(vm, vpn, end);
+  const first = vpn >> 9 == (end - 1) >> 9 ? firstOfChunk(vm, vpn, end) : nextChunk(vm, vpn, end);
   if (first < end) notify(vm, vpn, end);
   else count(vm, Counter.NotifierCalls);
   return first;
+}
+
+/** nextChunk for a range inside one chunk, as most are. */
+// @ts-ignore: decorator
+@inline
+function firstOfChunk(vm: usize, vpn: u64, end: u64): u64 {
+  return chunkOf(vm, vpn) == 0 ? end : vpn;
 }
 
 /** Forget all pages and swap entries of [vpn, end). */

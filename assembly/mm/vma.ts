@@ -7,7 +7,7 @@
 // Block (one arena page): 0 count u32, then VMAs from offset 32. A cursor is block << 8 | position; it
 // holds until the next insert or delete. NONE: no such VMA.
 import { SyncPoint } from '../abi/sync';
-import { RUN_VMA, VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_INDEX, VM_VMA_SEQ } from '../base/layout';
+import { RUN_VMA, VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_HIT, VM_VMA_HIT_PAGES, VM_VMA_HIT_START, VM_VMA_INDEX, VM_VMA_SEQ } from '../base/layout';
 import { pause, wake } from '../base/lock';
 import { self, sync, THREADS, threaded } from '../base/thread';
 import { arenaGetContiguous, arenaPut } from '../frames/arena';
@@ -89,8 +89,27 @@ export function vmaFind(vm: usize, vpn: u64): u32 {
 @inline
 export function vmaFrom(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
   if (threaded()) return copyFrom(vm, vpn, copy);
+  if (vpn - load<u64>(vm, VM_VMA_HIT_START) < load<u64>(vm, VM_VMA_HIT_PAGES)) return load<u32>(vm, VM_VMA_HIT);
+  return found(vm, vpn);
+}
+
+/** The look-up itself; what it finds is remembered (linux had a vmacache) until a VMA changes. */
+function found(vm: usize, vpn: u64): usize {
   const cursor = vmaFind(vm, vpn);
-  return cursor == NONE ? <usize>0 : vmaAt(vm, cursor);
+  if (cursor == NONE) return 0;
+  const vma = vmaAt(vm, cursor);
+  const start = load<u64>(vma, VMA_START);
+  store<u32>(vm, <u32>vma, VM_VMA_HIT);
+  store<u64>(vm, start, VM_VMA_HIT_START);
+  store<u64>(vm, load<u64>(vma, VMA_END) - start, VM_VMA_HIT_PAGES);
+  return vma;
+}
+
+/** A VMA's ends or place are about to change: whoever writes them says so first. */
+// @ts-ignore: decorator
+@inline
+export function vmaForget(vm: usize): void {
+  store<u64>(vm, 0, VM_VMA_HIT_PAGES);
 }
 
 /** The VMA that contains vpn, 0 for none. */
@@ -198,6 +217,7 @@ function removeBlock(vm: usize, b: u32): void {
 
 /** Insert a VMA where its start belongs. False, nothing changed, when there is no memory for it. */
 export function vmaInsert(vm: usize, start: u64, end: u64, flags: u32, anon: u32, name: u64): bool {
+  vmaForget(vm);
   let cursor = vmaFind(vm, start);
   let b: u32;
   let i: u32;
@@ -241,6 +261,7 @@ export function vmaInsert(vm: usize, start: u64, end: u64, flags: u32, anon: u32
 }
 
 export function vmaDelete(vm: usize, cursor: u32): void {
+  vmaForget(vm);
   const b = cursor >> 8;
   const block = blockAt(vm, b);
   const n = load<u32>(block) - 1;

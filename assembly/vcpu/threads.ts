@@ -5,7 +5,7 @@ import { RUN_PROGRAM } from '../abi/status';
 import {
   EVENTS, HERE_CAUSE, HERE_CPU, HERE_EVENT_SEQ, HERE_PIN_VM, HERE_RING, HOST_ARENA, HOST_EVENT_SEQ, HOST_EVENTS_ON,
   HOST_TABLE_USERS, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_LAZY,
-  VM_MAPPED, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_SWAP,
+  VM_MAPPED, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_SWAP, VM_VMA_HIT_PAGES,
 } from '../base/layout';
 import { Counter } from '../abi/events';
 import { runOf } from '../base/thread';
@@ -21,6 +21,7 @@ export function threadsStart(vm: usize): bool {
   // What one thread of control remembers is not for several.
   store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
   store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
+  store<u64>(vm, 0, VM_VMA_HIT_PAGES);
   memory.fill(load<u32>(HOST_TABLE_USERS), 0, <usize>poolBumped(HOST_ARENA) << 2);
   return true;
 }
