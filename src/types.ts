@@ -70,6 +70,17 @@ export type Access =
   | { readonly ok: true; readonly value: bigint; readonly exits: readonly Exit[] }
   | { readonly ok: false; readonly exit: Exit };
 
+/** A loop over RAM ended: `pages` were done, and `exit` says why no more. */
+export interface LoopEnd {
+  readonly pages: number;
+  readonly exit?: Exit;
+}
+/** A range was read and compared: `differs` is the first byte that is another one. */
+export interface Verified {
+  readonly differs: Gpa | undefined;
+  readonly exit?: Exit;
+}
+
 /** The VMM process's own access through its page table. */
 export type HostAccess =
   | { readonly ok: true; readonly value: number }

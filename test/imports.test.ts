@@ -118,11 +118,11 @@ describe('imports › src', () => {
     const loader = SRC.filter((file) =>
       importsOf(file).some(({ from }) => from.startsWith('@assemblyscript')),
     );
-    expect(loader).toEqual(['src/core/load.ts']);
+    expect(loader).toEqual(['src/core/instantiate.ts']);
   });
 
   it('linear memory and the core’s exports are for the rooms of the machine', () => {
-    const ROOMS = /^src\/(core|host|observe|vmm)\/|^src\/vm\.ts$|^src\/guest\/(guest|vm-port)\.ts$/;
+    const ROOMS = /^src\/(core|host|observe|vmm)\/|^src\/vm\.ts$|^src\/guest\/(guest|vcpu)\.ts$/;
     const found = [...SRC, ...WEB].filter((file) =>
       /\bcore\.(x|u8|u32|u64|readU32|readU64|readNumber|memory)\b/.test(text(file)),
     );
@@ -130,7 +130,9 @@ describe('imports › src', () => {
   });
 
   it('the driver sees RAM and MMIO, nothing of the host', () => {
-    const OF_GUEST = ['driver', 'uapi', 'chardev', 'pci-probe', 'port'].map((name) => `src/guest/${name}.ts`);
+    const OF_GUEST = ['driver', 'channel', 'uapi', 'chardev', 'pci-probe', 'port'].map(
+      (name) => `src/guest/${name}.ts`,
+    );
     const MAY = [...OF_GUEST, 'src/address.ts', 'src/size.ts', 'src/errors.ts', 'src/types.ts'];
     for (const file of OF_GUEST) {
       expect(

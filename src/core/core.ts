@@ -4,15 +4,22 @@ import type { CoreExports, Ptr } from './exports.ts';
 import * as layout from './layout.ts';
 
 export class Core {
-  readonly x: CoreExports;
+  /** The engine's exports; between `refuse` and `allow` each use of them throws. */
+  x: CoreExports;
   readonly memory: WebAssembly.Memory;
+  /** What was compiled: another thread makes its own instance of it over the same memory. */
+  readonly module: WebAssembly.Module;
   readonly u8: Uint8Array;
   readonly u32: Uint32Array;
   readonly u64: BigUint64Array;
+  readonly #exports: CoreExports;
+  #refusal: (() => Error) | undefined;
 
-  constructor(exports: CoreExports, memory: WebAssembly.Memory) {
+  constructor(exports: CoreExports, memory: WebAssembly.Memory, module: WebAssembly.Module) {
     this.x = exports;
+    this.#exports = exports;
     this.memory = memory;
+    this.module = module;
     this.u8 = new Uint8Array(memory.buffer);
     this.u32 = new Uint32Array(memory.buffer);
     this.u64 = new BigUint64Array(memory.buffer);
@@ -23,6 +30,29 @@ export class Core {
     const stacks = (frames + arena + swap) * 4 + arena * 6;
     const first = Math.ceil((layout.DYNAMIC + stacks) / 4096);
     return (first + frames + arena + swap) * 4096;
+  }
+
+  /**
+   * From now on every use of the engine through this object throws what `error` makes: other threads are in it, or
+   * have left it in the middle of something. Exchanging the exports costs ordinary calls nothing; a check would.
+   */
+  refuse(error: () => Error): void {
+    this.#refusal = error;
+    this.x = new Proxy(this.#exports, {
+      get: () => {
+        throw error();
+      },
+    });
+  }
+
+  allow(): void {
+    this.#refusal = undefined;
+    this.x = this.#exports;
+  }
+
+  /** For those who look at memory and call no export: throws like a call while the engine is refused. */
+  assertAllowed(): void {
+    if (this.#refusal) throw this.#refusal();
   }
 
   readU32(at: Ptr): number {

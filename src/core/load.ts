@@ -1,9 +1,8 @@
 // Loading the core: which of the four compilations, fetched once a process, instantiated once a host.
-import { instantiate } from '@assemblyscript/loader';
 import { SlatboxError } from '../errors.ts';
 import type { CoreBuild, WasmMemory } from '../types.ts';
 import { Core } from './core.ts';
-import type { CoreExports } from './exports.ts';
+import { instantiateCore } from './instantiate.ts';
 
 // Each written out, so that bundlers see them.
 const FILES: Readonly<Record<`${CoreBuild}-${WasmMemory}`, () => URL>> = {
@@ -49,17 +48,6 @@ function moduleOf(build: CoreBuild, memory: WasmMemory): Promise<WebAssembly.Mod
   return module;
 }
 
-/**
- * The import `wait` of the threads cores: sleep while the word at `at` is `value`, a millisecond at most. Only vCPU
- * threads call it.
- */
-export function napOn(memory: WebAssembly.Memory): (at: number, value: number) => void {
-  const words = new Int32Array(memory.buffer);
-  return (at, value) => {
-    Atomics.wait(words, at >>> 2, value | 0, 1);
-  };
-}
-
 /** A core over a fresh memory for a host of these numbers of 4 KiB pages. SlatboxError SLB-020, SLB-026. */
 export async function loadCore(
   build: CoreBuild,
@@ -88,11 +76,7 @@ export async function loadCore(
       'give the host less memory',
     );
   }
-  // The loader turns an abort of the debug core into a readable error. Its wrapped exports cost more a
-  // call than the instance's own, so those are used.
-  const env = { memory, wait: napOn(memory) };
-  const { instance } = await instantiate(module, { env });
-  const core = new Core(instance.exports as unknown as CoreExports, memory);
+  const core = await instantiateCore(module, memory);
   core.x.hostInit(pages.frames, pages.arena, pages.swap, events ? 1 : 0);
   return core;
 }

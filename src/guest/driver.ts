@@ -4,6 +4,7 @@
 import { Errno } from '../../assembly/abi/errno.ts';
 import { TransportCommand, TransportReg } from '../../assembly/abi/pvmemcontrol.ts';
 import type { AbiName, Response } from '../types.ts';
+import { type BoundDevice, type Channel, call, copyDevice, send, type Transfer } from './channel.ts';
 import type { Credentials } from './chardev.ts';
 import { O_EXCL, OpenFile } from './chardev.ts';
 import { findDevice } from './pci-probe.ts';
@@ -24,25 +25,9 @@ export interface DriverOptions {
   readonly write64?: boolean;
 }
 
-interface Channel {
-  readonly gpa: bigint;
-  /** The connection id, which is also the command that rings its doorbell. */
-  readonly command: number;
-}
-
-/** What a bound driver knows of its device. */
-interface Device {
-  readonly base: bigint;
-  /** Address of the command register: adding up a bigint for each request would cost more than the request. */
-  readonly commandRegister: bigint;
-  readonly channels: readonly Channel[];
-  /** The INFO response as it came. */
-  readonly info: Uint8Array;
-}
-
 /** What a checkpoint keeps of a driver: a plain value. Open files are their programs' affair. */
 export interface DriverState {
-  readonly device: Device | undefined;
+  readonly device: BoundDevice | undefined;
 }
 
 export class Driver {
@@ -50,10 +35,12 @@ export class Driver {
   readonly #port: DriverPort;
   readonly #write64: boolean;
   readonly #buf = new Buf();
-  #device: Device | undefined;
+  readonly #transfer: Transfer;
+  #device: BoundDevice | undefined;
 
   constructor(port: DriverPort, options: DriverOptions = {}) {
     this.#port = port;
+    this.#transfer = port.request?.bind(port) ?? stepByStep(port);
     this.abi = options.abi ?? 'pvmemcontrol';
     this.#write64 = options.write64 ?? true;
   }
@@ -90,13 +77,13 @@ export class Driver {
     if (!channels) return -Errno.EINVAL;
 
     const info = new Buf();
-    const device: Device = {
+    const device: BoundDevice = {
       base: found.base,
       commandRegister: found.base + BigInt(TransportReg.Command),
       channels,
       info: info.bytes,
     };
-    const err = this.#send(device, info, this.#port.currentCpu());
+    const err = send(this.#transfer, device, info, this.#port.currentCpu());
     if (err !== 0) return err;
     // Only ret_code is looked at: a device that sets ret_errno alone is taken as it is.
     if (info.retCode !== 0) return info.retCode;
@@ -146,28 +133,8 @@ export class Driver {
     this.#device = state.device && copyDevice(state.device);
   }
 
-  /** A request and its response in `buf`. INFO never reaches the device: probe's answer is copied. */
   #call(buf: Buf, cpu: number): number {
-    const device = this.#device;
-    if (!device) return -Errno.EINVAL;
-    if (buf.funcCode === 0n) {
-      buf.bytes.set(device.info);
-      return 0;
-    }
-    return this.#send(device, buf, cpu);
-  }
-
-  #send(device: Device, buf: Buf, cpu: number): number {
-    const channel = device.channels[cpu];
-    if (!channel) return -Errno.EINVAL;
-    const port = this.#port;
-    if (port.request) {
-      const done = port.request(channel.gpa, device.commandRegister, channel.command, buf.bytes, cpu);
-      return done ? 0 : -Errno.EFAULT;
-    }
-    if (!port.copyToBuffer(channel.gpa, buf.bytes, cpu)) return -Errno.EFAULT;
-    port.write32(device.commandRegister, channel.command, cpu);
-    return port.copyFromBuffer(channel.gpa, buf.bytes, cpu) ? 0 : -Errno.EFAULT;
+    return this.#device ? call(this.#transfer, this.#device, buf, cpu) : -Errno.EINVAL;
   }
 
   /** RESET, REGISTER for each cpu, READY; undefined at the first answer that is not ACK. */
@@ -202,8 +169,11 @@ export class Driver {
   }
 }
 
-const copyDevice = ({ channels, info, ...rest }: Device): Device => ({
-  ...rest,
-  channels: channels.map((channel) => ({ ...channel })),
-  info: info.slice(),
-});
+/** The three steps of a request one by one, for a port that cannot do them at once. */
+const stepByStep =
+  (port: DriverPort): Transfer =>
+  (gpa, register, command, buf, cpu) => {
+    if (!port.copyToBuffer(gpa, buf, cpu)) return false;
+    port.write32(register, command, cpu);
+    return port.copyFromBuffer(gpa, buf, cpu);
+  };

@@ -1,5 +1,4 @@
 // The driver's view of a Vm: every access is one of a vCPU.
-import { RUN_BUFFER, Status } from '../../assembly/abi/status.ts';
 import type { Gpa } from '../address.ts';
 import type { Vm } from '../vm.ts';
 import type { Guest } from './guest.ts';
@@ -66,11 +65,6 @@ export class VmPort implements DriverPort {
   }
 
   request(gpa: bigint, register: bigint, command: number, buf: Uint8Array, cpu: number): boolean {
-    const { core } = this.#vm.host;
-    const run = this.#guest.run(cpu);
-    core.u8.set(buf, run + RUN_BUFFER);
-    if (core.x.vcpuRequest(run, gpa, register, command) !== Status.Ok) return false;
-    buf.set(core.u8.subarray(run + RUN_BUFFER, run + RUN_BUFFER + buf.length));
-    return true;
+    return this.#guest.vcpu(cpu).request(gpa, register, command, buf);
   }
 }
