@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { assemblyscript } from './scripts/vite-assemblyscript.ts';
+import { vcpuWorker } from './scripts/vite-worker.ts';
 
 const project = fileURLToPath(new URL('.', import.meta.url));
 
@@ -16,7 +17,7 @@ export default defineConfig({
   root: process.env.VITEST ? project : `${project}web`,
   // Relative, so that the built page works from any folder of a static host.
   base: './',
-  plugins: [assemblyscript(project)],
+  plugins: [assemblyscript(project), vcpuWorker(project)],
   server: { headers: isolation, fs: { allow: [project] } },
   preview: { headers: isolation },
   worker: { format: 'es' },

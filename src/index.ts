@@ -31,4 +31,17 @@ export {
   sandboxOptions,
 } from './scenario/index.ts';
 export { formatSize, parseInteger, parseSize } from './size.ts';
+export type {
+  PlainStep,
+  Program,
+  ProgramResult,
+  ProgramResults,
+  ProgramStep,
+  RepeatEnd,
+  RepeatStep,
+  ResultOf,
+  RunResults,
+  Tally,
+} from './threads/program.ts';
+export { threadsMissing } from './threads/spawn.ts';
 export type * from './types.ts';

@@ -37,6 +37,8 @@ export interface VmOptions {
   readonly ram?: readonly RamRegion[];
   /** vCPUs. Default 1, at most 32. */
   readonly cpus?: number;
+  /** `vm.run` runs each vCPU on a thread of its own. Needs a host with shared memory. Default false. */
+  readonly threads?: boolean;
   /** `anon` maps RAM with MAP_NORESERVE, `anon_acct` without. Default `anon`. */
   readonly backing?: BackingKind;
   /** CONFIG_ANON_VMA_NAME. Default true. */

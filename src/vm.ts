@@ -22,6 +22,8 @@ import { Guest } from './guest/guest.ts';
 import type { Host } from './host/host.ts';
 import { Observe } from './observe/observe.ts';
 import { parseSize } from './size.ts';
+import type { Program, RunResults } from './threads/program.ts';
+import { Runner } from './threads/runner.ts';
 import type { AbiName, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
 import { DeviceView } from './vmm/device.ts';
@@ -66,6 +68,7 @@ export class Vm {
   readonly pci: PciBus;
   readonly device: DeviceView;
   readonly observe: Observe;
+  readonly #runner: Runner;
   /** The VM's record in linear memory. */
   readonly ptr: Ptr;
 
@@ -125,6 +128,39 @@ export class Vm {
     this.device = new DeviceView(core, this.ptr, this.abi);
     this.guest = new Guest(this);
     this.observe = new Observe(this);
+    this.#runner = new Runner(this, options.threads ?? false);
+  }
+
+  /** Whether `run` gives each vCPU a thread of its own. */
+  get threads(): boolean {
+    return this.#runner.threads;
+  }
+
+  /**
+   * Runs a program on each vCPU, the first on vCPU 0; the results have the same shape. With `threads` all run at the
+   * same time, each on its own thread, and until the promise settles every other use of the host is SLB-051. Without,
+   * as `runInTurns`. SlatboxError SLB-010, SLB-022, SLB-023, SLB-029, SLB-054 for programs that cannot be run, SLB-025
+   * without room for the threads' state, SLB-052 when a thread is lost: the host is then broken. SLB-053 after `close`.
+   */
+  run<const P extends readonly Program[]>(programs: P): Promise<RunResults<P>> {
+    return this.#runner.run(programs);
+  }
+
+  /** The same on the calling thread, one step of each vCPU at a time (each round of a repeat's steps too). Errors as `run`. */
+  runInTurns<const P extends readonly Program[]>(programs: P): RunResults<P> {
+    return this.#runner.inTurns(programs);
+  }
+
+  /**
+   * Ends the vCPUs' threads; nothing can be run any more (SLB-053). The machine can still be looked at, unless a run
+   * was on: that one rejects with SLB-053, and the host is lost.
+   */
+  close(): Promise<void> {
+    return this.#runner.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** The RAM regions that options ask for, with where the VMM maps them. SlatboxError SLB-010, SLB-024. */

@@ -122,7 +122,7 @@ describe('imports › src', () => {
   });
 
   it('linear memory and the core’s exports are for the rooms of the machine', () => {
-    const ROOMS = /^src\/(core|host|observe|vmm)\/|^src\/vm\.ts$|^src\/guest\/(guest|vcpu)\.ts$/;
+    const ROOMS = /^src\/(core|host|observe|threads|vmm)\/|^src\/vm\.ts$|^src\/guest\/(guest|vcpu)\.ts$/;
     const found = [...SRC, ...WEB].filter((file) =>
       /\bcore\.(x|u8|u32|u64|readU32|readU64|readNumber|memory)\b/.test(text(file)),
     );
@@ -147,7 +147,8 @@ describe('imports › src', () => {
     ['observe', ['observe', 'core', '(root)']],
     ['vmm', ['vmm', 'core', '(root)']],
     ['guest', ['guest', 'core', 'observe', 'vmm', '(root)']],
-    ['host', ['host', 'core', 'observe', '(root)']],
+    ['host', ['host', 'core', 'observe', 'threads', '(root)']],
+    ['threads', ['threads', 'core', 'guest', '(root)']],
     ['scenario', ['scenario', '(root)']],
     ['conform', ['conform', 'guest', 'vmm', '(root)']],
   ])('src/%s imports at run time only from %j', (room, may) => {

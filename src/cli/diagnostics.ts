@@ -19,8 +19,8 @@ export enum ExitCode {
 
 /** Files that cannot be read, recordings that are not understood and wrong arguments are the caller's. */
 export function exitCodeOf(code: string): ExitCode {
-  // A core that cannot be loaded is a broken installation, whatever was run.
-  if (code === 'SLB-070' || code === 'SLB-026') return ExitCode.Internal;
+  // A core that cannot be loaded is a broken installation, whatever was run; a lost thread is a bug or an exhausted machine.
+  if (['SLB-070', 'SLB-026', 'SLB-052'].includes(code)) return ExitCode.Internal;
   return code === 'SLB-001' || /^SLB-0[34]/.test(code) ? ExitCode.Usage : ExitCode.Invalid;
 }
 

@@ -25,6 +25,11 @@ export class Core {
     this.u64 = new BigUint64Array(memory.buffer);
   }
 
+  /** Whether other threads can have an instance over the same memory. */
+  get shared(): boolean {
+    return !(this.memory.buffer instanceof ArrayBuffer);
+  }
+
   /** Bytes of linear memory for a host; the same rule as hostBytes of assembly/vm.ts, held equal by a test. */
   static bytes(frames: number, arena: number, swap: number): number {
     const stacks = (frames + arena + swap) * 4 + arena * 6;

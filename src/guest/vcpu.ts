@@ -41,12 +41,12 @@ export class Vcpu {
 
   /** One load. An access over a page border is one access with up to two exits. */
   load(gpa: AddressLike, size: AccessSize): Access {
-    return this.#ended(this.#core.x.vcpuLoad(this.run, gpaOf(gpa), checked(size), AccessKind.Read), size);
+    return this.#ended(this.#core.x.vcpuLoad(this.run, gpaOf(gpa), checkedSize(size), AccessKind.Read), size);
   }
 
   store(gpa: AddressLike, size: AccessSize, value: bigint | number): Access {
     const bits = BigInt.asUintN(64, BigInt(value));
-    return this.#ended(this.#core.x.vcpuStore(this.run, gpaOf(gpa), checked(size), bits), 0);
+    return this.#ended(this.#core.x.vcpuStore(this.run, gpaOf(gpa), checkedSize(size), bits), 0);
   }
 
   /** An instruction fetch, of one byte. */
@@ -159,7 +159,8 @@ export class Vcpu {
   }
 }
 
-function checked(size: number): number {
+/** SlatboxError SLB-022. */
+export function checkedSize(size: number): AccessSize {
   if (size === 1 || size === 2 || size === 4 || size === 8) return size;
   throw new SlatboxError(
     'SLB-022',

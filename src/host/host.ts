@@ -6,6 +6,7 @@ import { SlatboxError } from '../errors.ts';
 import { EventLog } from '../observe/events.ts';
 import { requestName } from '../observe/names.ts';
 import { parseSize } from '../size.ts';
+import { assertThreads } from '../threads/spawn.ts';
 import type { HostOptions, VmOptions } from '../types.ts';
 import { Vm } from '../vm.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -39,7 +40,7 @@ export class Host {
     return this.#vms;
   }
 
-  /** A new VM. SlatboxError SLB-024 for RAM that cannot be, SLB-025 when the host has no room for one more. */
+  /** A new VM. SlatboxError SLB-024 for RAM that cannot be, SLB-025 when the host has no room for one more, SLB-050 for `threads` that cannot be. */
   createVm(options: VmOptions = {}): Vm {
     const vm = new Vm(this, this.#vms.length, options);
     this.#vms.push(vm);
@@ -86,6 +87,7 @@ export class Host {
   }
 
   restore(checkpoint: Checkpoint): void {
+    this.core.assertAllowed();
     restoreCheckpoint(this, checkpoint);
   }
 }
@@ -109,11 +111,15 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
   return new Host(core);
 }
 
-/** One VM on a host of its own. `pool` is the host's memory; by default as much as the VM's RAM, at most 2 GiB. */
+/** One VM on a host of its own, in shared memory if it has `threads`. `pool` is the host's memory; by default as much as the VM's RAM, at most 2 GiB. */
 export async function createSandbox(
   options: Omit<HostOptions, 'memory'> & VmOptions & { readonly pool?: HostOptions['memory'] } = {},
 ): Promise<Vm> {
-  const { pool, swap, core, wasmMemory, events, ...vmOptions } = options;
+  const { pool, swap, core, wasmMemory: kind, events, ...vmOptions } = options;
+  // Threads need shared memory; who asks for plain memory all the same is told so by the VM.
+  const wasmMemory = kind ?? (options.threads ? 'threads' : undefined);
+  // Before a memory is made in vain.
+  if (options.threads) assertThreads();
   const ram = Vm.regions(vmOptions).reduce((sum, region) => sum + region.size, 0);
   const memory = pool ?? Math.min(ram, 2 * GIB);
   const host = await createHost({

@@ -144,11 +144,13 @@ export class EventLog {
     return this.#core.readU32(HOST_EVENTS_ON) !== 0;
   }
   set enabled(on: boolean) {
+    this.#core.assertAllowed();
     this.#core.u32[HOST_EVENTS_ON >>> 2] = on ? 1 : 0;
   }
 
   /** Number of the next event. */
   get next(): number {
+    this.#core.assertAllowed();
     return this.#core.readU32(HOST_EVENT_SEQ) + 1;
   }
 

@@ -22,7 +22,9 @@ export class Observe {
 
   /** Resident set in bytes: what the VMM's RAM mappings have in frames. */
   rss(): number {
-    return this.#vm.host.core.readNumber(this.#vm.ptr + VM_RSS) * PAGE_SIZE;
+    const { core } = this.#vm.host;
+    core.assertAllowed();
+    return core.readNumber(this.#vm.ptr + VM_RSS) * PAGE_SIZE;
   }
 
   vmas(): Vma[] {

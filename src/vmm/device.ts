@@ -23,6 +23,7 @@ export class DeviceView {
 
   snapshot(): DeviceSnapshot {
     const core = this.#core;
+    core.assertAllowed();
     const count = core.readU32(this.#vm + VM_DEV_CONNS);
     const connections = Array.from({ length: Math.min(count, LISTED) }, (_, n) => ({
       id: (DOORBELL_BIT >>> 0) + n,

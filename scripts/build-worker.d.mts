@@ -1,0 +1,2 @@
+/** Makes build/vcpu-worker.js. */
+export function buildWorker(): Promise<void>;

@@ -1,0 +1,109 @@
+// One vCPU working through its program: on the main thread in turns with the others, or on a thread of its own.
+// Reference: program.ts (what the steps mean).
+import { Errno } from '../../assembly/abi/errno.ts';
+import type { Core } from '../core/core.ts';
+import type { Ptr } from '../core/exports.ts';
+import { SLOT_BASE, SLOT_VPN } from '../core/layout.ts';
+import { type BoundDevice, call, type Transfer } from '../guest/channel.ts';
+import { failed } from '../guest/requests.ts';
+import { Buf } from '../guest/uapi.ts';
+import { Vcpu } from '../guest/vcpu.ts';
+import type { Response } from '../types.ts';
+import type { Op, ProgramOp, RepeatOp } from './ops.ts';
+import { gpaInRound } from './ops.ts';
+import type { PlainStep, ProgramResult, RepeatEnd, ResultOf } from './program.ts';
+import { Tallies } from './tally.ts';
+
+export type PlainResult = ResultOf<PlainStep>;
+
+/** What a lane knows of its guest's driver: it was bound before the run, or it refuses with this errno. */
+export type LaneDriver = { readonly device: BoundDevice } | { readonly refused: number };
+
+export class Lane {
+  readonly #core: Core;
+  readonly #vm: Ptr;
+  readonly #cpu: number;
+  readonly #vcpu: Vcpu;
+  readonly #driver: LaneDriver;
+  readonly #buf = new Buf();
+  readonly #transfer: Transfer;
+
+  constructor(core: Core, vm: Ptr, run: Ptr, cpu: number, driver: LaneDriver) {
+    this.#core = core;
+    this.#vm = vm;
+    this.#cpu = cpu;
+    this.#vcpu = new Vcpu(core, run);
+    this.#driver = driver;
+    this.#transfer = this.#vcpu.request.bind(this.#vcpu);
+  }
+
+  /** Stops after each step, and after each in every round of a repeat; the results at the end. */
+  *steps(ops: readonly ProgramOp[]): Generator<undefined, ProgramResult[]> {
+    const results: ProgramResult[] = [];
+    for (const op of ops) {
+      if (op.kind === 'repeat') results.push(yield* this.rounds(op));
+      else {
+        results.push(this.once(op));
+        yield;
+      }
+    }
+    return results;
+  }
+
+  *rounds(repeat: RepeatOp): Generator<undefined, RepeatEnd> {
+    const tallies = new Tallies(repeat.ops);
+    for (let round = 0; round < repeat.times; round++) {
+      for (const [i, op] of repeat.ops.entries()) {
+        tallies.add(i, this.once(op, gpaInRound(op, repeat, round)));
+        yield;
+      }
+    }
+    return { rounds: repeat.times, steps: tallies.end() };
+  }
+
+  once(op: Op, gpa = op.gpa): PlainResult {
+    const vcpu = this.#vcpu;
+    switch (op.kind) {
+      case 'load':
+        return vcpu.load(gpa, op.size);
+      case 'store':
+        return vcpu.store(gpa, op.size, op.value);
+      case 'fetch':
+        return vcpu.fetch(gpa);
+      case 'touch':
+        return vcpu.touch({ gpa, len: op.len, write: op.isWrite, byte: op.byte });
+      case 'fill':
+        return vcpu.fill({ gpa, len: op.len, byte: op.byte });
+      case 'verify':
+        return vcpu.verify({ gpa, len: op.len, byte: op.byte });
+      case 'read':
+        return vcpu.read(gpa, op.len);
+      case 'write':
+        return vcpu.write(gpa, op.bytes);
+      case 'vmm':
+        return this.#hostCall(op, gpa);
+      case 'raw':
+        return this.#request(op, gpa);
+      case 'named': {
+        const answer = this.#request(op, gpa);
+        return typeof answer === 'number' ? failed(answer) : answer;
+      }
+    }
+  }
+
+  #request(op: Op, gpa: bigint): Response | number {
+    if ('refused' in this.#driver) return this.#driver.refused;
+    this.#buf.setRequest(op.func, gpa, op.len, op.value);
+    const err = call(this.#transfer, this.#driver.device, this.#buf, this.#cpu);
+    return err === 0 ? this.#buf.response() : err;
+  }
+
+  #hostCall(op: Op, gpa: bigint): Errno {
+    const { x } = this.#core;
+    const slot = x.slotOf(this.#vm, gpa >> 12n) >>> 0;
+    // No mapping of the VMM is there: what its system calls say of such a range.
+    if (slot === 0) return Errno.ENOMEM;
+    const vpn = this.#core.readU64(slot + SLOT_VPN) - this.#core.readU64(slot + SLOT_BASE);
+    return x.hostCall(this.#vm, Number(op.func), BigInt.asUintN(64, (vpn << 12n) + gpa), op.len, op.value);
+  }
+}

@@ -1,0 +1,49 @@
+// A program after its check: numbers as numbers, names as codes. It survives structured clone.
+
+export type OpKind =
+  | 'load'
+  | 'store'
+  | 'fetch'
+  | 'touch'
+  | 'fill'
+  | 'verify'
+  | 'read'
+  | 'write'
+  /** A request by name: its failures are Responses. */
+  | 'named'
+  /** A request by function code: what the driver refuses is a negative errno. */
+  | 'raw'
+  | 'vmm';
+
+export interface Op {
+  readonly kind: OpKind;
+  readonly gpa: bigint;
+  readonly len: bigint;
+  /** Of load and store. */
+  readonly size: 1 | 2 | 4 | 8;
+  /** Value of a store, `arg` of a request. */
+  readonly value: bigint;
+  readonly byte: number;
+  readonly isWrite: boolean;
+  readonly bytes: Uint8Array;
+  /** Function code as the device of this VM's generation numbers it; of vmm the engine's own. */
+  readonly func: bigint;
+}
+export interface RepeatOp {
+  readonly kind: 'repeat';
+  readonly times: number;
+  readonly advance: bigint;
+  readonly span: bigint;
+  readonly ops: readonly Op[];
+}
+export type ProgramOp = Op | RepeatOp;
+
+export const isRequest = (op: Op): boolean => op.kind === 'named' || op.kind === 'raw';
+export const plainOps = (ops: readonly ProgramOp[]): readonly Op[] =>
+  ops.flatMap((op) => (op.kind === 'repeat' ? op.ops : [op]));
+
+/** Address of an op in round `round`. */
+export function gpaInRound(op: Op, repeat: RepeatOp, round: number): bigint {
+  const moved = BigInt(round) * repeat.advance;
+  return BigInt.asUintN(64, op.gpa + (repeat.span === 0n ? moved : moved % repeat.span));
+}

@@ -1,0 +1,100 @@
+// Programs for vCPUs, as `vm.run` takes them, and what comes back: plain values both ways, since they go to another
+// thread. Steps are spelled as in scenario files; requests have the names of `vm.guest.pvmemcontrol`.
+import type { Func } from '../../assembly/abi/pvmemcontrol.ts';
+import type { AccessSize } from '../guest/vcpu.ts';
+import type { Access, AddressLike, Exit, LoopEnd, Response, Size, Verified } from '../types.ts';
+
+/** `dontneed`, `mprotectNone`, …: the fifteen requests. */
+export type RequestMethod = Uncapitalize<keyof typeof Func>;
+
+interface At {
+  readonly gpa: AddressLike;
+}
+interface Range extends At {
+  readonly len: Size;
+}
+/** A 64-bit value; text as for addresses. */
+type Value = bigint | number | string;
+interface RequestArgs extends Range {
+  readonly arg?: Value;
+}
+
+interface Accesses {
+  /** One access of `size` bytes, 8 if not given. */
+  readonly load: At & { readonly size?: AccessSize };
+  readonly store: At & { readonly size?: AccessSize; readonly val: Value };
+  /** An instruction fetch, of one byte. */
+  readonly fetch: At;
+  /** One byte of each page: loaded, or stored with `write` (value `byte`, default 1). */
+  readonly touch: Range & { readonly write?: boolean; readonly byte?: number };
+  readonly fill: Range & { readonly byte: number };
+  readonly verify: Range & { readonly byte: number };
+  /** `len` bytes, 1 if not given, by several loads. */
+  readonly read: At & { readonly len?: Size };
+  readonly write: At & { readonly bytes: Uint8Array | readonly number[] };
+}
+type Requests = { readonly [R in Exclude<RequestMethod, 'info'>]: RequestArgs } & {
+  readonly info: Partial<RequestArgs>;
+  /** Any function code, known or not. */
+  readonly request: RequestArgs & { readonly func: Value };
+};
+interface Calls {
+  /** The VMM's own system call, from this thread, on its mapping of guest memory: what the request would lead to. */
+  readonly vmm: RequestArgs & { readonly call: Exclude<RequestMethod, 'info'> };
+}
+type Steps = Accesses & Requests & Calls;
+
+/** What one vCPU does in one step: an object with one key. */
+export type PlainStep = { readonly [K in keyof Steps]: { readonly [P in K]: Steps[K] } }[keyof Steps];
+
+export interface RepeatStep {
+  readonly repeat: {
+    /** Rounds, below 2^32. */
+    readonly times: number;
+    /** Added to every gpa, once more in each round. Default 0. */
+    readonly advance?: Size;
+    /** What was added starts again at 0 when it gets here; 0 or left out: never. */
+    readonly span?: Size;
+    readonly steps: readonly PlainStep[];
+  };
+}
+export type ProgramStep = PlainStep | RepeatStep;
+export type Program = readonly ProgramStep[];
+
+/** What became of one step of a repeat in all rounds. */
+export interface Tally {
+  readonly failures: number;
+  /** The last failure: errno of a request or call, exit of an access, `differs` of verify. */
+  readonly lastFailure: string | undefined;
+  /** Loaded values added up modulo 2^64; of touch the pages done. Else 0. */
+  readonly sum: bigint;
+}
+export interface RepeatEnd {
+  readonly rounds: number;
+  /** One for each step inside. */
+  readonly steps: readonly Tally[];
+}
+
+/** What a step comes back as: what the function of the same name returns. Of `vmm` the errno, a number. */
+export type ResultOf<S> = S extends { readonly repeat: unknown }
+  ? RepeatEnd
+  : S extends { readonly load: unknown } | { readonly store: unknown } | { readonly fetch: unknown }
+    ? Access
+    : S extends { readonly touch: unknown } | { readonly fill: unknown }
+      ? LoopEnd
+      : S extends { readonly verify: unknown }
+        ? Verified
+        : S extends { readonly read: unknown }
+          ? Uint8Array | Exit
+          : S extends { readonly write: unknown }
+            ? Exit | undefined
+            : S extends { readonly vmm: unknown }
+              ? number
+              : S extends { readonly request: unknown }
+                ? // A negative errno: the driver did not send it.
+                  Response | number
+                : Response;
+export type ProgramResult = ResultOf<ProgramStep>;
+export type ProgramResults<T extends Program> = { readonly [S in keyof T]: ResultOf<T[S]> };
+/** Results by vCPU and step, in the shape of the programs. */
+export type RunResults<P extends readonly Program[]> = { readonly [C in keyof P]: ProgramResults<P[C]> };
