@@ -40,15 +40,6 @@ export interface CoreExports {
   vcpuRequest(run: Ptr, gpa: bigint, register: bigint, doorbell: number): number;
   vcpuRequestAt(run: Ptr, gpa: number, register: number, doorbell: number): number;
 
-  /** Threads builds. This instance acts for the vCPU from now on. */
-  threadAttach(run: Ptr): void;
-  /** Before the vCPUs' threads run: 0 when there is no metadata room for them. */
-  threadsStart(vm: Ptr): number;
-  /** After all of them have stopped: what each counted for itself goes to the VM and the host. */
-  threadsFold(vm: Ptr): void;
-  /** Runs `steps` encoded steps at `at`, again and again; the rounds that were completed. */
-  vcpuProgram(run: Ptr, at: Ptr, steps: number, rounds: number): number;
-
   mmioRead(vm: Ptr, gpa: bigint, len: number, to: Ptr): number;
   mmioWrite(vm: Ptr, gpa: bigint, len: number, from: Ptr): number;
   mmioWrite32(vm: Ptr, low: number, high: number, value: number): number;

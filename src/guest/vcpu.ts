@@ -145,17 +145,30 @@ export class Vcpu {
   #exit(status: Status): Exit {
     const gpa = this.#core.readU64(this.run + RUN_FAULT_GPA) as Gpa;
     const isWrite = this.#core.readU32(this.run + RUN_FAULT_WRITE) !== 0;
-    switch (status) {
-      case Status.InternalError:
-        return { reason: 'INTERNAL_ERROR', gpa };
-      case Status.OutOfMemory:
-        return { reason: 'OUT_OF_MEMORY', gpa, isWrite };
+    const reason = exitReason(status);
+    switch (reason) {
+      case 'INTERNAL_ERROR':
+        return { reason, gpa };
       // Only loops end at MMIO: they are guest code over RAM and do nothing there.
-      case Status.Mmio:
-        return { reason: 'MMIO', gpa, len: 0, isWrite, data: new Uint8Array(0) };
+      case 'MMIO':
+        return { reason, gpa, len: 0, isWrite, data: new Uint8Array(0) };
       default:
-        return { reason: 'EFAULT', gpa, isWrite };
+        return { reason, gpa, isWrite };
     }
+  }
+}
+
+/** Why an access that did not end well has left the guest. */
+export function exitReason(status: Status): Exit['reason'] {
+  switch (status) {
+    case Status.InternalError:
+      return 'INTERNAL_ERROR';
+    case Status.OutOfMemory:
+      return 'OUT_OF_MEMORY';
+    case Status.Mmio:
+      return 'MMIO';
+    default:
+      return 'EFAULT';
   }
 }
 

@@ -50,11 +50,13 @@ export class Lane {
     return results;
   }
 
+  /** The same as `engineRounds` of encode.ts, which is a hundred times faster and cannot be stopped in between. */
   *rounds(repeat: RepeatOp): Generator<undefined, RepeatEnd> {
     const tallies = new Tallies(repeat.ops);
     for (let round = 0; round < repeat.times; round++) {
       for (const [i, op] of repeat.ops.entries()) {
-        tallies.add(i, this.once(op, gpaInRound(op, repeat, round)));
+        const gpa = gpaInRound(op, repeat, round);
+        tallies.add(i, gpa, this.once(op, gpa));
         yield;
       }
     }
@@ -101,8 +103,7 @@ export class Lane {
   #hostCall(op: Op, gpa: bigint): Errno {
     const { x } = this.#core;
     const slot = x.slotOf(this.#vm, gpa >> 12n) >>> 0;
-    // No mapping of the VMM is there: what its system calls say of such a range.
-    if (slot === 0) return Errno.ENOMEM;
+    if (slot === 0) return Errno.EINVAL;
     const vpn = this.#core.readU64(slot + SLOT_VPN) - this.#core.readU64(slot + SLOT_BASE);
     return x.hostCall(this.#vm, Number(op.func), BigInt.asUintN(64, (vpn << 12n) + gpa), op.len, op.value);
   }

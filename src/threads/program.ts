@@ -63,10 +63,11 @@ export type Program = readonly ProgramStep[];
 
 /** What became of one step of a repeat in all rounds. */
 export interface Tally {
+  /** Rounds that ended in an exit or with an errno. That bytes differ is no failure of `verify`: see `sum`. */
   readonly failures: number;
-  /** The last failure: errno of a request or call, exit of an access, `differs` of verify. */
-  readonly lastFailure: string | undefined;
-  /** Loaded values added up modulo 2^64; of touch the pages done. Else 0. */
+  /** Of the last round: the exit of an access, the errno of a request or call by name; undefined when it was well. */
+  readonly last: string | undefined;
+  /** Modulo 2^64: loaded values; pages touched; bytes that fill stored or that verify found as they should be. Else 0. */
   readonly sum: bigint;
 }
 export interface RepeatEnd {

@@ -3,11 +3,10 @@
 
 import type { Core } from '../core/core.ts';
 import { instantiateCore } from '../core/instantiate.ts';
+import { engineRounds } from './encode.ts';
 import { pass } from './gate.ts';
 import { Lane } from './lane.ts';
 import type { Attach, FromThread, RunProgram, ToThread } from './messages.ts';
-import type { ProgramOp } from './ops.ts';
-import type { ProgramResult } from './program.ts';
 
 /** What Node's parentPort and a browser's worker scope have in common. */
 interface Door {
@@ -39,12 +38,17 @@ async function run({ ops, driver, gate, threads }: RunProgram): Promise<FromThre
   if (!attached) throw new Error('nobody said which vCPU this is');
   const { core, who } = attached;
   const lane = new Lane(core, who.vm, who.run, who.cpu, driver);
+  const device = 'device' in driver ? driver.device : undefined;
   pass(gate, threads);
-  return { kind: 'done', results: results(lane, ops) };
+  const results = ops.map((op) => {
+    if (op.kind !== 'repeat') return lane.once(op);
+    return engineRounds(core, who.run, who.cpu, op, device) ?? toTheEnd(lane.rounds(op));
+  });
+  return { kind: 'done', results };
 }
 
-function results(lane: Lane, ops: readonly ProgramOp[]): ProgramResult[] {
-  const steps = lane.steps(ops);
+/** Nobody waits for a turn on this thread. */
+function toTheEnd<T>(steps: Generator<undefined, T>): T {
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;
