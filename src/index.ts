@@ -13,6 +13,7 @@ export type {
   Builtin,
   Expectation,
   FlatStep,
+  LaneResult,
   ParsedScenario,
   RunState,
   Scenario,

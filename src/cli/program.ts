@@ -30,6 +30,8 @@ const coreOption = (): Option =>
   new Option('--core <build>', 'build of the engine (default: release)').choices(['release', 'debug']);
 const memoryOption = (): Option =>
   new Option('--memory <kind>', 'kind of WebAssembly memory (default: plain)').choices(['plain', 'threads']);
+const threadsOption = (): Option =>
+  new Option('--no-threads', 'vCPUs take turns, even where the scenario has threads');
 const examples = (...lines: string[]): string =>
   `\nExamples:\n${lines.map((l) => `  $ slatbox ${l}`).join('\n')}\n`;
 
@@ -81,6 +83,7 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
     .option('--param <name=value>', 'set a parameter of the scenario', collectParam, {})
     .addOption(coreOption())
     .addOption(memoryOption())
+    .addOption(threadsOption())
     .action(async (file: string, { param, ...rest }: Omit<RunOptions, 'params'> & { param: Params }) =>
       done(await runCommand(io, file, { ...rest, params: param }, version, colors(io.outIsTty))),
     );
@@ -106,7 +109,8 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
       .option('--at <step>', 'look after this step (default: at the end)')
       .addOption(formatOption(...formats))
       .addOption(coreOption())
-      .addOption(memoryOption());
+      .addOption(memoryOption())
+      .addOption(threadsOption());
 
   inspect(
     'smaps <file>',

@@ -36,11 +36,12 @@ export async function runCommand(
 
   if (text) io.out(`${c.bold(scenario.title)}  ${c.dim(`slatbox ${version}`)}\n`);
   while (run.position < end) {
-    const result = run.step() as StepResult;
+    const result = (await run.next()) as StepResult;
     if (text) printer.print(result);
     else results.push(result);
     progress.at(run.position);
   }
+  await vm.close();
   progress.clear();
   printer.flush();
 

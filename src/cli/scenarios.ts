@@ -12,6 +12,8 @@ import { type Io, readText } from './io.ts';
 export interface BuildOptions {
   readonly core?: CoreBuild;
   readonly memory?: WasmMemory;
+  /** False: vCPUs take turns, whatever the scenario says. */
+  readonly threads?: boolean;
 }
 
 const BUILTIN = 'builtin:';
@@ -32,12 +34,13 @@ export function parseFile(io: Io, file: string, params: Params = {}): ParsedScen
 
 /** The machine of a scenario. What the engine refuses is reported at the scenario's `machine`. */
 export async function openVm(scenario: Scenario, build: BuildOptions) {
-  const { core, memory } = build;
+  const { core, memory, threads } = build;
   try {
     return await createSandbox({
       ...sandboxOptions(scenario.machine),
       ...(core && { core }),
       ...(memory && { wasmMemory: memory }),
+      ...(threads === false && { threads }),
     });
   } catch (error) {
     // A core that cannot be loaded (SLB-026) is no fault of the scenario.
@@ -78,6 +81,7 @@ export async function runTo(
   const vm = await openVm(scenario, build);
   const run = new ScenarioRun(scenario, vm);
   const end = stepsUntil(run, at);
-  while (run.position < end) run.step();
+  while (run.position < end) await run.next();
+  await vm.close();
   return { vm, run, scenario };
 }

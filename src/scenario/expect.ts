@@ -2,8 +2,8 @@
 import { Errno } from '../../assembly/abi/errno.ts';
 import { hex } from '../address.ts';
 import { formatSize, parseInteger } from '../size.ts';
-import type { FieldValue } from './actions.ts';
 import { isBytes } from './counters.ts';
+import type { FieldValue } from './outcome.ts';
 import type { Conditions, ScalarSpec } from './schema.ts';
 
 export interface Expectation {

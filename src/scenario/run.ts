@@ -1,20 +1,19 @@
 // One run of a scenario on a VM, a step at a time. The same in the command line and in a page's worker.
 // Time travel is the host's (checkpoint, restore); `save` and `load` take the run's own state along.
 import type { Counters, Exit, Response } from '../types.ts';
-import { changesText, type Fields, type FieldValue, perform } from './actions.ts';
+import { perform } from './actions.ts';
 import { type Expectation, match } from './expect.ts';
+import { type FlatStep, flatten } from './flatten.ts';
+import { changesText, type Fields, type FieldValue } from './outcome.ts';
+import { type Done, performAtOnce, performInTurns } from './parallel.ts';
 import type { ScenarioVm } from './port.ts';
 import type { Action, Scenario, Step } from './scenario.ts';
 
-/** A step with its repeats unrolled. */
-export interface FlatStep {
-  /** From 0. */
-  readonly index: number;
-  /** `3`, or inside a repeat `3[14].2`: second step of round 14 of step 3. */
-  readonly label: string;
-  readonly action: Action;
-  /** In a first round of all repeats around it, or in none. */
-  readonly first: boolean;
+/** What one vCPU's step in `parallel` came to. */
+export interface LaneResult {
+  readonly title: string;
+  readonly text: string;
+  readonly fields: Fields;
 }
 
 export interface StepResult {
@@ -37,6 +36,8 @@ export interface StepResult {
   readonly fields: Fields;
   readonly response?: Response;
   readonly exit?: Exit;
+  /** Of parallel: by vCPU and step. */
+  readonly lanes?: readonly (readonly LaneResult[])[];
 }
 
 /** What a step did, without where it stands. */
@@ -98,25 +99,35 @@ export class ScenarioRun {
     return this.#unexpected;
   }
 
-  /** Does the next step; undefined at the end. */
+  /** Does the next step; undefined at the end. vCPUs of a `parallel` step take turns, also where the VM has threads. */
   step(): StepResult | undefined {
     const step = this.steps[this.#position];
     if (!step) return undefined;
-    const { index, label, first, action } = step;
-    const { kind, line } = action;
-    const common = { index, label, first, kind, line };
-    const result =
-      kind === 'expect'
-        ? this.#expect(action)
-        : kind === 'note'
-          ? note(action, this.#counters())
-          : this.#act(action);
+    const { action } = step;
+    if (action.kind === 'expect') return this.#ended(step, this.#expect(action));
+    if (action.kind === 'note') return this.#ended(step, note(action, this.#counters()));
+    const before = this.#begin();
+    if (action.kind === 'parallel') {
+      return this.#ended(step, this.#together(before, performInTurns(action, this.#vm), 'in turns'));
+    }
+    return this.#ended(step, this.#alone(before, { action, outcome: perform(action, this.#vm) }));
+  }
+
+  /** As `step`, but the vCPUs of a `parallel` step run at the same time where the VM has threads. */
+  async next(): Promise<StepResult | undefined> {
+    const step = this.steps[this.#position];
+    if (step?.action.kind !== 'parallel' || !this.#vm.threads) return this.step();
+    const before = this.#begin();
+    return this.#ended(step, this.#together(before, await performAtOnce(step.action, this.#vm), 'at once'));
+  }
+
+  #ended({ index, label, first, action: { kind, line } }: FlatStep, effect: Effect): StepResult {
     this.#position++;
-    const met = result.expectations.filter((e) => e.ok).length;
+    const met = effect.expectations.filter((e) => e.ok).length;
     this.#passed += met;
-    this.#failed += result.expectations.length - met;
-    if (result.unexpected) this.#unexpected++;
-    return { ...common, ...result, ok: result.expectations.every((e) => e.ok) };
+    this.#failed += effect.expectations.length - met;
+    if (effect.unexpected) this.#unexpected++;
+    return { index, label, first, kind, line, ...effect, ok: met === effect.expectations.length };
   }
 
   save(): RunState {
@@ -145,31 +156,50 @@ export class ScenarioRun {
     return this.#vm.observe.counters();
   }
 
-  #act(action: Action): Effect {
-    const before = this.#counters();
-    this.#before = before;
+  /** The counters before an action, which later conditions compare with. */
+  #begin(): Counters {
+    this.#before = this.#counters();
     this.#deviceBefore = this.#device();
-    const outcome = perform(action, this.#vm);
+    return this.#before;
+  }
+
+  #alone(before: Counters, done: Done): Effect {
+    const { title, text, fields, response, exit } = done.outcome;
+    const effect = this.#effect(before, [done], title, text, fields);
+    return { ...effect, ...(response && { response }), ...(exit && { exit }) };
+  }
+
+  #together(before: Counters, lanes: readonly (readonly Done[])[], how: string): Effect {
+    const all = lanes.flat();
+    const title = `parallel on ${lanes.length} ${lanes.length === 1 ? 'vCPU' : 'vCPUs'}`;
+    const text = `${lanes.map((lane) => lane.length).join(' + ')} steps ${how}`;
+    const fields = { ok: all.every(({ outcome }) => outcome.fields.ok !== false) };
+    return {
+      ...this.#effect(before, all, title, text, fields),
+      lanes: lanes.map((lane) =>
+        lane.map(({ outcome: { title, text, fields } }) => ({ title, text, fields })),
+      ),
+    };
+  }
+
+  #effect(before: Counters, all: readonly Done[], title: string, text: string, fields: Fields): Effect {
     const after = this.#counters();
-    const { id, as } = action.args;
-    for (const name of [id, as])
-      if (name !== undefined) this.#results.set(name, { fields: outcome.fields, after });
-    const { title, text, fields, response, exit, holds } = outcome;
-    const expectations: Expectation[] =
-      holds === undefined
-        ? []
-        : [{ key: 'verify', expected: title, actual: holds ? 'so it is' : text, ok: holds }];
-    const looked = [id, as].some((name) => name !== undefined && this.#looksAt.has(name));
+    for (const { action, outcome } of all) {
+      for (const name of namesOf(action)) this.#results.set(name, { fields: outcome.fields, after });
+    }
     return {
       title,
       text: [text, changesText(before, after)].filter(Boolean).join('  '),
       changed: difference(before, after),
       rss: after['host.rss'] ?? 0,
-      expectations,
-      unexpected: fields.ok === false && holds === undefined && !looked,
+      expectations: all.flatMap(verified),
+      unexpected: all.some(
+        ({ action, outcome: { fields, holds } }) =>
+          fields.ok === false &&
+          holds === undefined &&
+          !namesOf(action).some((name) => this.#looksAt.has(name)),
+      ),
       fields,
-      ...(response && { response }),
-      ...(exit && { exit }),
     };
   }
 
@@ -233,26 +263,13 @@ function difference(before: Counters, after: Counters): Counters {
   return changed;
 }
 
-/** Unrolls repeats; `advance` moves every gpa inside on by one more with each round. */
-export function flatten(scenario: Scenario): FlatStep[] {
-  const flat: FlatStep[] = [];
-  const visit = (steps: readonly Step[], prefix: string, offset: bigint, first: boolean): void => {
-    for (const [i, step] of steps.entries()) {
-      const label = `${prefix}${i + 1}`;
-      if (step.kind === 'repeat') {
-        for (let r = 0; r < step.times; r++) {
-          visit(step.steps, `${label}[${r + 1}].`, offset + step.advance * BigInt(r), first && r === 0);
-        }
-      } else {
-        const gpa = BigInt.asUintN(64, step.args.gpa + offset);
-        const action = offset === 0n ? step : { ...step, args: { ...step.args, gpa } };
-        flat.push({ index: flat.length, label, first, action });
-      }
-    }
-  };
-  visit(scenario.steps, '', 0n, true);
-  return flat;
-}
+const namesOf = ({ args: { id, as } }: Action): string[] => [id, as].filter((name) => name !== undefined);
+
+/** The expectation that a verify is. */
+const verified = ({ outcome: { title, text, holds } }: Done): Expectation[] =>
+  holds === undefined
+    ? []
+    : [{ key: 'verify', expected: title, actual: holds ? 'so it is' : text, ok: holds }];
 
 /** The names whose results some expect step looks at. */
 function namesExpected(steps: readonly Step[], names = new Set<string>()): Set<string> {

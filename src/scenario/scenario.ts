@@ -3,6 +3,7 @@
 import type { Place, SlatboxError } from '../errors.ts';
 import { parseInteger } from '../size.ts';
 import type { HostOptions, VmOptions } from '../types.ts';
+import { flatten } from './flatten.ts';
 import { type Params, substitute } from './params.ts';
 import type { Conditions, IntegerSpec, MachineSpec, RequestName, ScalarSpec } from './schema.ts';
 import { semanticProblems } from './semantics.ts';
@@ -25,6 +26,7 @@ export type ActionKind =
   | 'pci.write'
   | 'pci.read'
   | 'walk'
+  | 'parallel'
   | 'note'
   | 'expect';
 
@@ -46,6 +48,8 @@ export interface Args {
   readonly id: string | undefined;
   readonly as: string | undefined;
   readonly note: string;
+  /** Of parallel: what each vCPU does, the first list vCPU 0. */
+  readonly lanes: readonly (readonly Action[])[];
   readonly expect: readonly (readonly [key: string, matcher: ScalarSpec | Conditions])[];
 }
 
@@ -139,7 +143,7 @@ const PAGE = 4096n;
 /** Lengths that may be left out. */
 const DEFAULT_LEN: Readonly<Record<string, bigint>> = { read: 1n, touch: PAGE };
 
-function toStep(raw: RawStep, path: readonly (string | number)[], source: Source): Step {
+function toStep(raw: RawStep, path: readonly (string | number)[], source: Source, cpu?: number): Step {
   const [kind, value] = Object.entries(raw)[0] as [string, unknown];
   const { line } = source.place([...path, kind], 'key');
   if (kind === 'repeat') {
@@ -149,11 +153,20 @@ function toStep(raw: RawStep, path: readonly (string | number)[], source: Source
       kind,
       times,
       advance: parseInteger(advance ?? 0),
-      steps: steps.map((s, i) => toStep(s, [...inside, i], source)),
+      steps: steps.map((s, i) => toStep(s, [...inside, i], source, cpu)),
       line,
     };
   }
-  return { kind: kind as ActionKind, args: toArgs(kind, value), line };
+  const args = toArgs(kind, value);
+  if (kind === 'parallel') {
+    const lanes = (value as RawStep[][]).map((list, lane) => {
+      const steps = list.map((s, i) => toStep(s, [...path, kind, lane, i], source, lane));
+      return flatten({ steps }).map(({ action }) => action);
+    });
+    return { kind, args: { ...args, lanes }, line };
+  }
+  // In parallel a step's vCPU is its list.
+  return { kind: kind as ActionKind, args: cpu === undefined ? args : { ...args, cpu }, line };
 }
 
 function toArgs(kind: string, value: unknown): Args {
@@ -177,6 +190,7 @@ function toArgs(kind: string, value: unknown): Args {
     id: plain.id as string | undefined,
     as: plain.as as string | undefined,
     note: typeof value === 'string' ? value : '',
+    lanes: [],
     expect: kind === 'expect' ? (Object.entries(raw) as [string, ScalarSpec | Conditions][]) : [],
   };
 }

@@ -154,6 +154,11 @@ const actions = {
     { gpa, id: name('name of the result: `NAME.mapped`, `NAME.page`, `NAME.level`, `NAME.write` …') },
     'look at the SLAT and at the page behind a gpa; changes nothing',
   ),
+  parallel: Type.Array(Type.Array(Type.Ref('Step')), {
+    minItems: 1,
+    maxItems: MAX_CPUS,
+    description: 'steps of vCPU 0, of vCPU 1 and so on: at once with machine.threads, else in turns',
+  }),
   note: Type.String({ description: 'a remark for the reader' }),
   expect: Type.Record(Type.String(), Type.Ref('Matcher'), {
     minProperties: 1,
@@ -185,6 +190,9 @@ const Machine = object(
     ),
     pool: Type.Optional(integer('host memory for all frames')),
     cpus: Type.Optional(small(1, MAX_CPUS, 'number of vCPUs')),
+    threads: Type.Optional(
+      Type.Boolean({ description: 'vCPUs of `parallel` steps run at the same time, each on its own thread' }),
+    ),
     backing: Type.Optional(
       object(
         {
@@ -244,6 +252,7 @@ export type MachineSpec = Partial<
   Record<'memory' | 'pool' | 'swap' | 'memlock', IntegerSpec> & {
     ram: { gpa: IntegerSpec; size: IntegerSpec }[];
     cpus: number;
+    threads: boolean;
     backing: { kind: 'anon' | 'anon_acct' };
     vmaNames: boolean;
     maxMapCount: number;

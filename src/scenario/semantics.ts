@@ -36,6 +36,9 @@ export const DEVICE_KEYS = [
   'device.barBase',
 ];
 
+/** Steps that are no vCPU's doing. */
+const NOT_PARALLEL = ['parallel', 'pci.read', 'pci.write', 'walk', 'note', 'expect'];
+
 type Raw = Readonly<Record<string, unknown>>;
 
 /** Problems of a scenario that already has the right shape. */
@@ -75,7 +78,33 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
       else if (kind === 'repeat') {
         u64((value as Raw).advance, [...at, 'advance']);
         visit((value as Raw).steps as Raw[], [...at, 'steps']);
-      } else if (kind !== 'note') action(kind, value as Raw, at);
+      } else if (kind === 'parallel') lanes(value as Raw[][], at);
+      else if (kind !== 'note') action(kind, value as Raw, at);
+    }
+  }
+
+  function lanes(lists: readonly (readonly Raw[])[], at: Path): void {
+    if (lists.length > cpus) {
+      wrong(
+        [...at, cpus],
+        `there is no cpu ${cpus} for this list`,
+        `the machine has ${cpus}: set machine.cpus, or write fewer lists`,
+      );
+    }
+    for (const [cpu, list] of lists.entries()) laneSteps(list, [...at, cpu], cpu);
+    for (const [cpu, list] of lists.entries()) visit(list, [...at, cpu]);
+  }
+
+  /** Only what a vCPU does by itself; everything else looks at the machine, which stands still only afterwards. */
+  function laneSteps(list: readonly Raw[], path: Path, cpu: number): void {
+    for (const [i, step] of list.entries()) {
+      const [kind, value] = Object.entries(step)[0] as [string, Raw];
+      const at = [...path, i, kind];
+      if (kind === 'repeat') laneSteps(value.steps as Raw[], [...at, 'steps'], cpu);
+      else if (NOT_PARALLEL.includes(kind))
+        wrong(at, `${kind} is not for one vCPU`, 'put it before or behind the parallel step');
+      else if (value.cpu !== undefined)
+        wrong([...at, 'cpu'], `this list is that of cpu ${cpu}`, 'leave cpu out');
     }
   }
 
@@ -152,5 +181,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
 const count = (steps: readonly Raw[]): number =>
   steps.reduce((sum, step) => {
     const repeat = step.repeat as { times: number; steps: Raw[] } | undefined;
+    const lanes = step.parallel as Raw[][] | undefined;
+    if (lanes) return sum + 1 + lanes.reduce((inside, lane) => inside + count(lane), 0);
     return sum + (repeat ? repeat.times * count(repeat.steps) : 1);
   }, 0);

@@ -4,6 +4,7 @@ import { hostileGuest } from './hostile-guest.ts';
 import { lazyFreePressure } from './lazy-free-pressure.ts';
 import { oneTerabyte } from './one-terabyte.ts';
 import { sampleDontneed } from './sample-dontneed.ts';
+import { twoCpus } from './two-cpus.ts';
 
 export interface Builtin {
   readonly name: string;
@@ -38,6 +39,11 @@ export const builtins: readonly Builtin[] = [
     name: 'one-terabyte',
     about: 'a guest of 1 TiB on a host with 256 MiB: what is not touched costs nothing',
     text: oneTerabyte,
+  },
+  {
+    name: 'two-cpus',
+    about: 'two vCPUs on threads of their own fault, drop and protect memory at the same time',
+    text: twoCpus,
   },
 ];
 

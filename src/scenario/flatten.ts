@@ -1,0 +1,42 @@
+// A scenario's steps one after the other: repeats are unrolled.
+import type { Action, Scenario, Step } from './scenario.ts';
+
+/** A step with its repeats unrolled. */
+export interface FlatStep {
+  /** From 0. */
+  readonly index: number;
+  /** `3`, or inside a repeat `3[14].2`: second step of round 14 of step 3. */
+  readonly label: string;
+  readonly action: Action;
+  /** In a first round of all repeats around it, or in none. */
+  readonly first: boolean;
+}
+
+/** Unrolls repeats; `advance` moves every gpa inside on by one more with each round. */
+export function flatten({ steps }: Pick<Scenario, 'steps'>): FlatStep[] {
+  const flat: FlatStep[] = [];
+  const visit = (list: readonly Step[], prefix: string, offset: bigint, first: boolean): void => {
+    for (const [i, step] of list.entries()) {
+      const label = `${prefix}${i + 1}`;
+      if (step.kind === 'repeat') {
+        for (let r = 0; r < step.times; r++) {
+          visit(step.steps, `${label}[${r + 1}].`, offset + step.advance * BigInt(r), first && r === 0);
+        }
+      } else flat.push({ index: flat.length, label, first, action: moved(step, offset) });
+    }
+  };
+  visit(steps, '', 0n, true);
+  return flat;
+}
+
+/** The action at another place; of `parallel` all that is inside. */
+function moved(action: Action, offset: bigint): Action {
+  if (offset === 0n) return action;
+  const { gpa, lanes } = action.args;
+  const args = {
+    ...action.args,
+    gpa: BigInt.asUintN(64, gpa + offset),
+    lanes: lanes.map((lane) => lane.map((inside) => moved(inside, offset))),
+  };
+  return { ...action, args };
+}
