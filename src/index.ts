@@ -7,7 +7,7 @@ export { SlatboxError } from './errors.ts';
 export { Driver } from './guest/driver.ts';
 export type { DriverPort } from './guest/port.ts';
 export type { Checkpoint, Region } from './machine.ts';
-export { createHost, createSandbox, Host, Vm } from './machine.ts';
+export { createHost, createSandbox, Host, threadsMissing, Vm } from './machine.ts';
 export type {
   Action,
   Builtin,
@@ -44,5 +44,4 @@ export type {
   RunResults,
   Tally,
 } from './threads/program.ts';
-export { threadsMissing } from './threads/spawn.ts';
 export type * from './types.ts';

@@ -111,6 +111,22 @@ describe('session', () => {
     expect(value(await session.digest())).toBe(digest);
   });
 
+  it('calls made while vCPUs run on threads wait for their turn', async () => {
+    const session = new Session();
+    value(await session.open('two-cpus', [], 0));
+    await seekTo(session, 5);
+    const [frame, walk, digest, back] = await Promise.all([
+      session.seek(6),
+      session.walk(36n << 20n),
+      session.digest(),
+      session.seek(0),
+    ]);
+    expect(value(frame).results[0]?.text).toContain('at once');
+    expect(value(walk)).toMatchObject({ hpa: undefined, page: 'a' });
+    expect(value(digest)).toMatch(/^[0-9a-f]{16}$/);
+    expect(value(back).counters['host.rss']).toBe(0);
+  });
+
   it('an answer without a scenario is an error with a code', async () => {
     expect(await new Session().seek(1)).toMatchObject({ ok: false, error: { code: 'SLB-902' } });
     expect(await new Session().open('nope', [], 0)).toMatchObject({ ok: false, error: { code: 'SLB-901' } });

@@ -1,7 +1,7 @@
 // A machine, a timeline and the way back: everything the page asks of the engine, in process.
 // The worker exposes it through comlink; tests use it as it is. Reference: docs/web.md "Time travel".
 import { SlatboxError } from '../../src/errors.ts';
-import { type Checkpoint, createSandbox, type Vm } from '../../src/machine.ts';
+import { type Checkpoint, createSandbox, threadsMissing, type Vm } from '../../src/machine.ts';
 import {
   type Action,
   builtins,
@@ -12,7 +12,6 @@ import {
   ScenarioRun,
   type StepResult,
   sandboxOptions,
-  sizeText,
 } from '../../src/scenario/index.ts';
 import { matches } from '../model/events.ts';
 
@@ -31,6 +30,7 @@ import type {
   ScenarioInfo,
   StepInfo,
 } from './port.ts';
+import { titleOf } from './titles.ts';
 
 const BUFFER_BYTES = 32;
 /** What one answer carries at most; the page says how many there are in all. */
@@ -65,9 +65,10 @@ interface Timeline {
 
 export class Session implements EnginePort {
   #timeline: Timeline | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   scenarios() {
-    return answer(() =>
+    return this.#answer(() =>
       builtins.map(({ name, about, text }): ScenarioInfo => {
         return { name, title: loadScenario(text, name).title, about };
       }),
@@ -75,11 +76,11 @@ export class Session implements EnginePort {
   }
 
   open(name: string, insertions: readonly Insertion[], step: number) {
-    return answer(async (): Promise<Opened> => {
+    return this.#answer(async (): Promise<Opened> => {
       const found = builtins.find((s) => s.name === name);
       if (!found) throw new SlatboxError('SLB-901', `no scenario "${name}"`, 'choose one from the list');
       const scenario = loadScenario(found.text, name);
-      const vm = await createSandbox(sandboxOptions(scenario.machine));
+      const vm = await createVm(scenario);
       const flat = flatten(scenario);
       const infos = flat.map((s) => ({
         label: s.label,
@@ -99,37 +100,39 @@ export class Session implements EnginePort {
         eventsFrom: vm.host.events.next,
       };
       for (const { at, line } of insertions) timeline = spliced(timeline, at, line);
+      const before = this.#timeline;
       this.#timeline = timeline;
-      return opened(timeline, advance(timeline, step));
+      await before?.vm.close();
+      return opened(timeline, await advance(timeline, step));
     });
   }
 
   seek(step: number) {
-    return answer((): Frame => {
+    return this.#answer(async (): Promise<Frame> => {
       const timeline = this.#current();
-      const results = advance(timeline, step);
+      const results = await advance(timeline, step);
       return frameOf(timeline, results);
     });
   }
 
   insert(line: string) {
-    return answer((): Opened => {
+    return this.#answer(async (): Promise<Opened> => {
       const timeline = spliced(this.#current(), this.#current().run.position, line);
       this.#timeline = timeline;
-      return opened(timeline, advance(timeline, timeline.run.position + 1));
+      return opened(timeline, await advance(timeline, timeline.run.position + 1));
     });
   }
 
   walk(gpa: bigint) {
-    return answer(() => this.#current().vm.observe.walk(gpa));
+    return this.#answer(() => this.#current().vm.observe.walk(gpa));
   }
 
   raster({ lens, gpa, cellShift, width, height }: RasterRequest) {
-    return answer(() => this.#current().vm.observe.raster(lens, gpa, cellShift, width, height));
+    return this.#answer(() => this.#current().vm.observe.raster(lens, gpa, cellShift, width, height));
   }
 
   events(filter: string) {
-    return answer((): EventList => {
+    return this.#answer((): EventList => {
       const { events } = this.#current().vm.host;
       const total = events.next - 1;
       // Without a filter only the rows themselves are read back, not the whole ring.
@@ -146,17 +149,30 @@ export class Session implements EnginePort {
   }
 
   smaps() {
-    return answer(() => this.#current().vm.observe.smapsText());
+    return this.#answer(() => this.#current().vm.observe.smapsText());
   }
 
   digest() {
-    return answer(() => this.#current().vm.host.digest());
+    return this.#answer(() => this.#current().vm.host.digest());
+  }
+
+  /** Calls wait for each other: while vCPUs run on threads nothing else may use the machine. */
+  #answer<T>(call: () => T | Promise<T>): Promise<Answer<T>> {
+    const given = this.#last.then(() => answer(call));
+    this.#last = given;
+    return given;
   }
 
   #current(): Timeline {
     if (!this.#timeline) throw new SlatboxError('SLB-902', 'no scenario is open', 'choose one from the list');
     return this.#timeline;
   }
+}
+
+/** A page that is not isolated has no threads: there vCPUs take turns. */
+function createVm({ machine }: Scenario): Promise<Vm> {
+  const { threads, ...options } = sandboxOptions(machine);
+  return createSandbox({ ...options, threads: threads === true && threadsMissing() === undefined });
 }
 
 /** The step of a console line put in at `at`; the machine stays where it is. */
@@ -196,7 +212,7 @@ function actionOf(line: string, scenario: Scenario): Action {
  * Goes towards `step`, forward by executing, backward by a checkpoint and then forward. Stops early when it takes
  * long (but never without having moved), so that the caller can show how far it is, or change its mind.
  */
-function advance(timeline: Timeline, step: number): StepResult[] {
+async function advance(timeline: Timeline, step: number): Promise<StepResult[]> {
   const { run, vm, checkpoints } = timeline;
   const target = Math.min(Math.max(0, step), run.steps.length);
   const results: StepResult[] = [];
@@ -215,7 +231,7 @@ function advance(timeline: Timeline, step: number): StepResult[] {
   const until = performance.now() + SLICE_MS;
   while (run.position < target && (results.length === 0 || performance.now() < until)) {
     timeline.eventsFrom = vm.host.events.next;
-    const result = run.step();
+    const result = await run.next();
     if (!result) break;
     results.push(result);
     save();
@@ -263,16 +279,6 @@ function frameOf({ vm, run, eventsFrom }: Timeline, results: readonly StepResult
     eventsFrom,
     results,
   };
-}
-
-/** A step before it is executed, in the words of the scenario file. */
-function titleOf({ kind, args }: Action): string {
-  if (kind === 'note') return args.note;
-  if (kind === 'expect') return `expect ${args.expect.map(([key]) => key).join(', ')}`;
-  if (kind.startsWith('mmio.')) return `${kind} BAR0+${args.off}`;
-  if (kind.startsWith('pci.')) return `${kind} 0x${args.off.toString(16)}`;
-  const length = args.len > 0n ? ` +${sizeText(args.len)}` : '';
-  return `${kind} ${sizeText(args.gpa)}${length}${args.cpu > 0 ? ` cpu${args.cpu}` : ''}`;
 }
 
 async function answer<T>(call: () => T | Promise<T>): Promise<Answer<T>> {

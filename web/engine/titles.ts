@@ -1,0 +1,13 @@
+// Steps in the words of scenario files.
+import { type Action, sizeText } from '../../src/scenario/index.ts';
+
+/** A step before it is executed. */
+export function titleOf({ kind, args }: Action): string {
+  if (kind === 'note') return args.note;
+  if (kind === 'expect') return `expect ${args.expect.map(([key]) => key).join(', ')}`;
+  if (kind === 'parallel') return `parallel on ${args.lanes.length} vCPUs`;
+  if (kind.startsWith('mmio.')) return `${kind} BAR0+${args.off}`;
+  if (kind.startsWith('pci.')) return `${kind} 0x${args.off.toString(16)}`;
+  const length = args.len > 0n ? ` +${sizeText(args.len)}` : '';
+  return `${kind} ${sizeText(args.gpa)}${length}${args.cpu > 0 ? ` cpu${args.cpu}` : ''}`;
+}
