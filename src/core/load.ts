@@ -4,6 +4,8 @@ import type { CoreBuild, WasmMemory } from '../types.ts';
 import { Core } from './core.ts';
 import { instantiateCore } from './instantiate.ts';
 
+export { napOn } from './instantiate.ts';
+
 // Each written out, so that bundlers see them.
 const FILES: Readonly<Record<`${CoreBuild}-${WasmMemory}`, () => URL>> = {
   'release-plain': () => new URL('../../build/release.wasm', import.meta.url),
