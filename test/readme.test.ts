@@ -162,7 +162,7 @@ describe('docs/events.md', () => {
         expect(missing, kind).toEqual([]);
       }
     }
-  });
+  }, 30_000);
 });
 
 describe('docs/scenarios.md', () => {
