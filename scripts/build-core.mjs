@@ -1,7 +1,8 @@
-// Compiles the AssemblyScript core: release and debug, for plain and for shared memory. Two at a time.
+// Compiles the AssemblyScript core: release and debug, for plain and for shared memory, and the one whose threads can be
+// stopped (test/explore). Two at a time.
 import { spawn } from 'node:child_process';
 
-const TARGETS = ['release', 'debug', 'release-threads', 'debug-threads'];
+const TARGETS = ['release', 'debug', 'release-threads', 'debug-threads', 'explore'];
 
 const compile = (target) =>
   new Promise((resolve, reject) => {

@@ -1,0 +1,104 @@
+// A small machine whose vCPUs are fibers over one memory: the real engine of the `explore` build, with the real VM,
+// driver and observers of the library around it. Setting it up goes through the library; between `start` and `end`
+// only the fibers run.
+import { readFileSync } from 'node:fs';
+import { TransportReg } from '../../assembly/abi/pvmemcontrol.ts';
+import { Core } from '../../src/core/core.ts';
+import type { CoreExports, Ptr } from '../../src/core/exports.ts';
+import type { Checkpoint } from '../../src/machine.ts';
+import { Host, type Vm } from '../../src/machine.ts';
+import { PROJECT } from '../support/assembly.ts';
+import { abortIn, FIBER_STACK, Fiber } from './fiber.ts';
+import { Snapshot } from './snapshot.ts';
+
+export interface MachineSize {
+  readonly cpus: number;
+  /** 4 KiB frames of the host's pool. Default 64. */
+  readonly frames?: number;
+  /** 4 KiB slots of swap. Default 32. */
+  readonly swap?: number;
+}
+
+const WASM_PAGE = 65536;
+const RAM = 8 * 2 ** 20;
+/** Metadata pages: room for all chunks and tables of the guest, and what the engine keeps back. */
+const ARENA = 512;
+
+export class ExploreMachine {
+  readonly vm: Vm;
+  readonly fibers: readonly Fiber[];
+  readonly snapshot: Snapshot;
+  readonly #x: CoreExports;
+  /** A fresh guest whose driver has registered its buffers. */
+  readonly #fresh: Checkpoint;
+
+  /** `module`: build/explore.wasm. */
+  constructor(module: WebAssembly.Module, { cpus, frames = 64, swap = 32 }: MachineSize) {
+    const used = Math.ceil(Core.bytes(frames, ARENA, swap) / WASM_PAGE);
+    const pages = used + Math.ceil((cpus * FIBER_STACK) / WASM_PAGE);
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const env = { memory, abort: abortIn(memory), sync: () => {} };
+    this.#x = new WebAssembly.Instance(module, { env }).exports as unknown as CoreExports;
+    const core = new Core(this.#x, memory);
+    core.x.hostInit(frames, ARENA, swap, 0);
+    this.vm = new Host(core).createVm({ memory: RAM, cpus });
+    this.fibers = Array.from(
+      { length: cpus },
+      (_, cpu) => new Fiber(module, memory, used * WASM_PAGE + cpu * FIBER_STACK),
+    );
+    if (this.vm.guest.driver.probe() !== 0) throw new Error('the driver does not bind');
+    this.#fresh = this.vm.host.checkpoint();
+    this.snapshot = new Snapshot(core, this.vm.ptr);
+  }
+
+  get core(): Core {
+    return this.vm.host.core;
+  }
+
+  runOf(cpu: number): Ptr {
+    return this.vm.guest.run(cpu);
+  }
+
+  /** gpa of a vCPU's own request buffer. */
+  bufferOf(cpu: number): bigint {
+    return 0x8000n + BigInt(cpu) * 4096n;
+  }
+
+  /** The doorbell that says: a request is in this vCPU's buffer. */
+  doorbellOf(cpu: number): number {
+    return 0x80000000 + cpu;
+  }
+
+  get commandRegister(): bigint {
+    return BigInt(this.vm.pci.window + TransportReg.Command);
+  }
+
+  /** A fresh machine, brought to a state by `setUp`, from which the vCPU threads start as often as `reset` is called. */
+  start(setUp: (vm: Vm) => void): void {
+    this.vm.host.restore(this.#fresh);
+    setUp(this.vm);
+    if (this.#x.threadsStart(this.vm.ptr) === 0) throw new Error('no room to start threads');
+    this.fibers.forEach((fiber, cpu) => {
+      fiber.x.threadAttach(this.runOf(cpu));
+    });
+    this.snapshot.take();
+  }
+
+  /** As it was when `start` ended. */
+  reset(): void {
+    this.snapshot.restore();
+  }
+
+  /** All threads have ended: their counts go into the VM's. Then everything can be looked at. */
+  fold(): void {
+    this.#x.threadsFold(this.vm.ptr);
+  }
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+/** Synchronous on purpose: a table of tests can be made of machines. */
+export function exploreMachine(size: MachineSize): ExploreMachine {
+  compiled ??= new WebAssembly.Module(readFileSync(`${PROJECT}build/explore.wasm`));
+  return new ExploreMachine(compiled, size);
+}

@@ -1,0 +1,151 @@
+// The table of operations that are explored against each other. A later operation is one more row: every pair with the
+// others, at every place and from every state, comes by itself (docs/concurrency-testing.md).
+import { Func, TransportCommand } from '../../assembly/abi/pvmemcontrol.ts';
+import { Prot } from '../../assembly/abi/status.ts';
+import type { Vm } from '../../src/machine.ts';
+import { hvaAt } from '../support/machines.ts';
+import type { Cpu } from './calls.ts';
+import type { Call } from './fiber.ts';
+
+export const PAGE = 4096n;
+
+/** The pages that an operation is about. */
+export interface Place {
+  /** First byte of the range, for operations on ranges. */
+  readonly gpa: bigint;
+  readonly len: bigint;
+  /** Address for a single access. */
+  readonly word: bigint;
+}
+
+export interface Operation {
+  readonly name: string;
+  /** What it changes or looks at: pages in `Place`, or only the device. */
+  readonly on: 'pages' | 'device';
+  program(cpu: Cpu, place: Place): readonly Call[];
+  /** What must be so before the threads start. */
+  before?(vm: Vm, place: Place): void;
+}
+
+/** A page that no place contains, in a chunk of its own, for vCPU `cpu`. */
+export const farPage = (cpu: number): bigint => (2000n + BigInt(cpu)) * PAGE;
+const FILLER = 1536n * PAGE;
+
+/** Takes all frames of the pool, so that the next page costs one of those that are neither here nor locked. */
+export function emptyPool(vm: Vm): void {
+  vm.vmm.mlock(hvaAt(vm, FILLER), BigInt(vm.host.frames().free) * PAGE);
+  if (vm.host.frames().free !== 0) throw new Error('the pool is not empty');
+}
+
+/** The pages stay, their SLAT entries go. */
+function zap(vm: Vm, { gpa, len }: Place): void {
+  for (const prot of [Prot.Read, Prot.Read | Prot.Write]) vm.vmm.mprotect(hvaAt(vm, gpa), len, prot);
+}
+
+const request = (name: string, func: Func, arg?: (cpu: Cpu) => bigint): Operation => ({
+  name,
+  on: func === Func.Info ? 'device' : 'pages',
+  program: (cpu, { gpa, len }) => [cpu.request(func, gpa, len, arg?.(cpu) ?? 0n)],
+});
+
+const device = (
+  name: string,
+  program: (cpu: Cpu) => readonly Call[],
+  first?: TransportCommand,
+): Operation => ({
+  name,
+  on: 'device',
+  program,
+  ...(first !== undefined && {
+    before: (vm: Vm) => {
+      vm.guest.store(BigInt(vm.pci.window + 8), 4, first);
+    },
+  }),
+});
+
+const register = (cpu: Cpu): readonly Call[] => [
+  cpu.setPayload(farPage(cpu.cpu)),
+  cpu.command(TransportCommand.Register),
+  cpu.payload(),
+];
+
+export const OPERATIONS: readonly Operation[] = [
+  { name: 'load', on: 'pages', program: (cpu, { word }) => [cpu.load(word)] },
+  { name: 'store', on: 'pages', program: (cpu, { word }) => [cpu.store(word, cpu.tag)] },
+  { name: 'fault read', on: 'pages', before: zap, program: (cpu, { word }) => [cpu.touch(word)] },
+  {
+    name: 'fault write',
+    on: 'pages',
+    before: zap,
+    program: (cpu, { word }) => [cpu.touch(word, Number(cpu.tag))],
+  },
+  request('DONTNEED', Func.Dontneed),
+  request('FREE', Func.Free),
+  request('PAGEOUT', Func.Pageout),
+  request('MPROTECT NONE', Func.MprotectNone),
+  request('MPROTECT R', Func.MprotectR),
+  request('MPROTECT RW', Func.MprotectRw),
+  request('MLOCK', Func.Mlock),
+  request('MUNLOCK', Func.Munlock),
+  request('SET_NAME', Func.SetVmaAnonName, (cpu) => cpu.tag),
+  {
+    name: 'reclaim',
+    on: 'pages',
+    before: emptyPool,
+    program: (cpu) => [cpu.store(farPage(cpu.cpu), cpu.tag)],
+  },
+  request('INFO', Func.Info),
+  device('RESET', (cpu) => [cpu.command(TransportCommand.Reset), cpu.answer()]),
+  device('REGISTER', register, TransportCommand.Reset),
+  device('REGISTER when ready', register),
+  device('READY', (cpu) => [cpu.command(TransportCommand.Ready), cpu.answer()], TransportCommand.Reset),
+  device('DISCONNECT', (cpu) => [cpu.command(TransportCommand.Disconnect), cpu.answer()]),
+];
+
+/** States of the pages around a place before the threads start. */
+export const STATES = [
+  'untouched',
+  'backed',
+  'swapped and lazily freed',
+  'lazily freed and swapped',
+] as const;
+export type State = (typeof STATES)[number];
+
+const PAGED = ['pageout', 'free'] as const;
+
+/** Brings the pages of `gfns` to a state; each page has words of its own. */
+export function bring(vm: Vm, state: State, gfns: readonly bigint[]): void {
+  if (state === 'untouched') return;
+  for (const gfn of gfns) {
+    vm.guest.store(gfn * PAGE, 8, gfn * 0x10001n);
+    vm.guest.store(gfn * PAGE + 4088n, 8, gfn * 0x10003n);
+  }
+  if (state === 'backed') return;
+  const [even, odd] = state === 'swapped and lazily freed' ? PAGED : [PAGED[1], PAGED[0]];
+  for (const gfn of gfns) vm.vmm.madvise(hvaAt(vm, gfn * PAGE), PAGE, gfn % 2n === 0n ? even : odd);
+}
+
+/** Where two operations meet: a place for each of them. */
+export interface Meeting {
+  readonly name: string;
+  readonly places: readonly [Place, Place];
+  /** Pages that both together have to do with, and one on each side. */
+  readonly gfns: readonly bigint[];
+}
+
+const range = (gfn: bigint, pages: bigint, word = gfn * PAGE): Place => ({
+  gpa: gfn * PAGE,
+  len: pages * PAGE,
+  word,
+});
+
+/** Chunks of 2 MiB begin at multiples of 512 pages. */
+export const MEETINGS: readonly Meeting[] = [
+  { name: 'same page', places: [range(640n, 1n), range(640n, 1n)], gfns: [639n, 640n, 641n] },
+  { name: 'neighbours', places: [range(640n, 1n), range(641n, 1n)], gfns: [639n, 640n, 641n, 642n] },
+  {
+    name: 'chunk border',
+    places: [range(1023n, 2n), range(1023n, 2n, 1024n * PAGE)],
+    gfns: [1022n, 1023n, 1024n, 1025n],
+  },
+];

@@ -1,0 +1,67 @@
+// The state of a machine as two schedules are compared by: everything that guest and host can see, and nothing that
+// depends on who came first without being visible. Left out: frame numbers, SLAT entries (a cache: `check` holds them
+// against the pages), counts of how often something was tried. Numbers of anon_vmas are renamed in the order in which
+// they appear.
+import { Counter } from '../../assembly/abi/events.ts';
+import {
+  HOST_FRAMES,
+  HOST_SWAP,
+  NONE,
+  VM_COUNTERS,
+  VM_DEV_COMMAND,
+  VM_DEV_CONNS,
+  VM_DEV_PAYLOAD,
+  VM_DEV_STATE,
+  VM_RSS,
+  VM_SWAP,
+  VMA_ANON,
+  VMA_END,
+  VMA_FLAGS,
+  VMA_NAME,
+  VMA_START,
+} from '../../src/core/layout.ts';
+import type { Vm } from '../../src/machine.ts';
+import { constants } from '../support/assembly.ts';
+
+const VM_LOCKED_VM = Number(constants('assembly/base/layout.ts').VM_LOCKED_VM);
+
+/** `pages`: gfns of the pages that the programs have to do with. */
+export function stateOf(vm: Vm, pages: readonly bigint[]): string {
+  const { core } = vm.host;
+  const field = (offset: number): string => core.readNumber(vm.ptr + offset).toString(16);
+  const counter = (n: Counter): string => field(VM_COUNTERS + n * 8);
+  const broken = vm.host.check();
+  return [
+    ...broken.map((sentence) => `BROKEN ${sentence}`),
+    `pages ${pages.map((gfn) => pageText(vm, gfn)).join(' ')}`,
+    `vmas ${vmaText(vm)}`,
+    `device ${core.readU32(vm.ptr + VM_DEV_STATE)} ${field(VM_DEV_COMMAND).slice(-8)} ${field(VM_DEV_PAYLOAD)} ${core.readU32(vm.ptr + VM_DEV_CONNS)}`,
+    `rss ${field(VM_RSS)} swap ${field(VM_SWAP)} locked ${field(VM_LOCKED_VM)}`,
+    `free ${core.x.poolFree(HOST_FRAMES)} ${core.x.poolFree(HOST_SWAP)}`,
+    `requests ${counter(Counter.RequestsTotal)} ${counter(Counter.RequestsFailed)}`,
+  ].join('\n');
+}
+
+/** A page: its letter, its first and its last word, which the programs write and read. */
+function pageText(vm: Vm, gfn: bigint): string {
+  const { core } = vm.host;
+  const at = core.x.ramPeek(vm.ptr, gfn << 12n) >>> 0;
+  const words =
+    at === 0 ? '-' : `${core.readNumber(at).toString(16)}:${core.readNumber(at + 4088).toString(16)}`;
+  return `${gfn}:${vm.observe.pageAt(gfn << 12n)}:${words}`;
+}
+
+function vmaText(vm: Vm): string {
+  const { core } = vm.host;
+  const anon = new Map<number, number>([[0, 0]]);
+  const out: string[] = [];
+  for (let c = core.x.vmaFind(vm.ptr, 0n); c >>> 0 !== NONE; c = core.x.vmaNext(vm.ptr, c)) {
+    const at = core.x.vmaAt(vm.ptr, c) >>> 0;
+    const number = core.readU32(at + VMA_ANON);
+    if (!anon.has(number)) anon.set(number, anon.size);
+    // The low halves of the numbers: all of RAM lies in 8 MiB.
+    const [start, end, flags] = [VMA_START, VMA_END, VMA_FLAGS].map((f) => core.readU32(at + f).toString(16));
+    out.push(`${start}-${end}/${flags}/${anon.get(number)}/${core.readU32(at + VMA_NAME)}`);
+  }
+  return out.join(' ');
+}

@@ -1,0 +1,65 @@
+// The state from which every schedule starts, saved and put back: a few hundred KiB of which nearly nothing is in use,
+// so only that is copied. (Host checkpoints know no threads, and cost ten times as much.)
+import type { Core } from '../../src/core/core.ts';
+import type { Ptr } from '../../src/core/exports.ts';
+import {
+  HOST,
+  HOST_ARENA,
+  HOST_FRAMES,
+  HOST_SWAP,
+  HOST_TABLE_COUNTS,
+  POOL_BASE,
+  POOL_BUMP,
+  POOL_HIGH,
+  POOL_STACK,
+  SCRATCH,
+} from '../../src/core/layout.ts';
+
+interface Part {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+const POOLS = [HOST_FRAMES, HOST_ARENA, HOST_SWAP];
+
+export class Snapshot {
+  readonly #core: Core;
+  readonly #vm: Ptr;
+  #parts: Part[] = [];
+
+  constructor(core: Core, vm: Ptr) {
+    this.#core = core;
+    this.#vm = vm;
+  }
+
+  take(): void {
+    const core = this.#core;
+    const { x } = core;
+    // From now on no page counts as fresh: what a schedule writes into one that the next finds unused is old bytes.
+    for (const pool of POOLS) core.u32[(pool + POOL_HIGH) >>> 2] = x.poolTotal(pool);
+    this.#parts = [];
+    this.#keep(HOST, 4096);
+    this.#keep(this.#vm, 4096);
+    this.#keep(0x20000, 0x4000);
+    for (const pool of POOLS) this.#keep(core.readU32(pool + POOL_STACK), x.poolTotal(pool) * 4);
+    const arena = core.readU32(HOST_ARENA + POOL_BUMP);
+    this.#keep(core.readU32(HOST_TABLE_COUNTS), arena * 2);
+    this.#keep(core.readU32(HOST_ARENA + POOL_BASE) * 4096, arena * 4096);
+    x.checkpointFrames();
+    for (let n = x.checkpointNext(); n !== 0; n = x.checkpointNext()) {
+      for (let i = 0; i < n; i++) this.#keep(core.readU32(SCRATCH + i * 16) * 4096, 4096);
+    }
+  }
+
+  get bytes(): number {
+    return this.#parts.reduce((n, p) => n + p.bytes.length, 0);
+  }
+  restore(): void {
+    const { u8 } = this.#core;
+    for (const { at, bytes } of this.#parts) u8.set(bytes, at);
+  }
+
+  #keep(at: number, length: number): void {
+    this.#parts.push({ at, bytes: this.#core.u8.slice(at, at + length) });
+  }
+}

@@ -1,0 +1,109 @@
+// One thing to explore: a machine in a state, and a program for each of its vCPUs. Its outcomes under all orders of
+// whole operations are what it may do; every interleaving must end in one of them.
+import { SyncPoint } from '../../assembly/abi/sync.ts';
+import { hex } from '../../src/address.ts';
+import type { Vm } from '../../src/machine.ts';
+import type { Execution, System } from './execute.ts';
+import { execute, follow, OPERATION } from './execute.ts';
+import type { Bounds, Exploration } from './explorer.ts';
+import { exploreAll } from './explorer.ts';
+import type { Call, Fiber } from './fiber.ts';
+import type { ExploreMachine } from './machine.ts';
+import { stateOf } from './outcome.ts';
+import type { Schedule } from './schedule.ts';
+import { formatSchedule, letterOf } from './schedule.ts';
+
+export interface TrialPlan {
+  readonly name: string;
+  readonly machine: ExploreMachine;
+  /** Brings the fresh machine to the state from which the programs start. */
+  readonly setUp: (vm: Vm) => void;
+  readonly programs: readonly (readonly Call[])[];
+  /** gfns whose pages are part of the outcome. */
+  readonly pages: readonly bigint[];
+  /**
+   * A defect, from the outside: called at each point before the thread goes on, it may change the words that threads
+   * wait for. To prove that the explorer would find it.
+   */
+  readonly sabotage?: (point: SyncPoint, what: number) => void;
+}
+
+export class Trial implements System {
+  readonly plan: TrialPlan;
+  readonly threads: readonly Fiber[];
+  /** Outcomes of whole operations one after the other. */
+  readonly serial: Exploration;
+
+  constructor(plan: TrialPlan) {
+    this.plan = plan;
+    this.threads = plan.machine.fibers.slice(0, plan.programs.length);
+    this.#start();
+    this.serial = exploreAll(this, { interruptions: 0 });
+  }
+
+  #start(): void {
+    this.plan.machine.start(this.plan.setUp);
+  }
+
+  reset(): void {
+    this.plan.machine.reset();
+    this.threads.forEach((fiber, i) => {
+      fiber.load(this.plan.programs[i] as readonly Call[]);
+    });
+  }
+
+  waits(point: number, what: number): (() => boolean) | undefined {
+    this.plan.sabotage?.(point, what);
+    if (point !== SyncPoint.LockWait && point !== SyncPoint.ZapWait && point !== SyncPoint.ModeWait)
+      return undefined;
+    const { u32 } = this.plan.machine.core;
+    const before = u32[what >>> 2];
+    return () => u32[what >>> 2] !== before;
+  }
+
+  outcome(): string {
+    this.plan.machine.fold();
+    const results = this.threads.map(({ results }, i) => `${letterOf(i)}: ${results.join(' | ')}`);
+    return [...results, stateOf(this.plan.machine.vm, this.plan.pages)].join('\n');
+  }
+
+  replay(schedule: Schedule): Execution {
+    return execute(this, follow(schedule));
+  }
+
+  /** What an exploration found that no serial order gives; empty when all is well. */
+  strangers(exploration: Exploration): string[] {
+    return [...exploration.outcomes.keys()].filter((outcome) => !this.serial.outcomes.has(outcome));
+  }
+
+  /** Throws when an exploration found what no serial order gives; the message has a schedule that leads there. */
+  expect(exploration: Exploration): void {
+    const bad = this.strangers(exploration)[0];
+    if (bad !== undefined) throw new Error(this.report(bad, exploration.outcomes.get(bad)?.schedule ?? []));
+  }
+
+  /** Explores within the bounds, and expects. Returns how many schedules that took, the serial ones included. */
+  hold(bounds: Bounds): number {
+    const exploration = exploreAll(this, bounds);
+    this.expect(exploration);
+    return this.serial.schedules + exploration.schedules;
+  }
+
+  /** All that is needed to see an outcome again and to understand it. */
+  report(outcome: string, schedule: Schedule): string {
+    const { steps } = this.replay(schedule);
+    const trace = steps.map(
+      ({ thread, point, what }) =>
+        `  ${letterOf(thread)} → ${point === undefined ? 'end' : point === OPERATION ? 'next operation' : `${SyncPoint[point] ?? point} ${hex(what)}`}`,
+    );
+    return [
+      `${this.plan.name}: no serial order ends like this`,
+      `schedule: ${formatSchedule(schedule)}`,
+      outcome,
+      'serial orders end in:',
+      ...[...this.serial.outcomes.keys()].map((serial) => serial.replaceAll(/^/gm, '  ')),
+      'steps:',
+      ...trace,
+    ].join('\n');
+  }
+}

@@ -1,0 +1,121 @@
+// The long run: real threads, nobody drives them. vCPUs go through random programs over the same pages at the same time,
+// in slices; after each slice, at a quiet point, every count is recounted and every page holds what it may hold.
+// Bounded by a count of engine steps, not by the clock: STRESS_STEPS, all builds together. FUZZ_SEED repeats the programs
+// (not what the scheduler of the machine does with them). `npm run stress` is an hour's worth.
+import { describe, expect, it } from 'vitest';
+import { TransportReg } from '../assembly/abi/pvmemcontrol.ts';
+import { createSandbox, type Vm } from '../src/machine.ts';
+import type { RepeatEnd } from '../src/threads/program.ts';
+import { Contents } from './stress/contents.ts';
+import { DROP, KEEP, PAGE, REGIONS } from './stress/regions.ts';
+import { makeSlice } from './stress/slice.ts';
+import { hvaAt, MIB } from './support/machines.ts';
+import { Random } from './support/random.ts';
+
+const STEPS = Number(process.env.STRESS_STEPS ?? 8_000_000);
+const LENGTH = 96;
+const ROUNDS = 200;
+/** Every so many slices vCPUs also write to the registers of the device. */
+const CHAOS = 8;
+/** A slice takes well under a second; after so long somebody waits for ever. */
+const DEADLOCK_MS = 120_000;
+
+const MACHINES = [
+  ['release', 2],
+  ['debug', 2],
+  // More vCPUs than most machines have cores: threads stop in the middle of everything.
+  ['release', 5],
+  ['debug', 5],
+] as const;
+
+/** Rejects when `promise` does not settle: a deadlock would otherwise only be a slow test. */
+async function inTime<T>(promise: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: no end in ${DEADLOCK_MS / 1000} s`)), DEADLOCK_MS);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Locks and protections of the slice before go, so that the next one begins with memory it can use. */
+function quieten(vm: Vm): void {
+  for (const { first, pages } of REGIONS) {
+    expect(vm.vmm.munlock(hvaAt(vm, first * PAGE), pages * PAGE)).toBe(0);
+  }
+}
+
+describe('stress › threads', () => {
+  it.each(MACHINES)('%s core, %i vCPUs', { timeout: 0 }, async (core, cpus) => {
+    const r = Random.fresh();
+    // 1600 pages in use and frames for 1100 of them: reclaim is always near.
+    const vm = await createSandbox({
+      memory: 64 * MIB,
+      pool: 1100 * 4096,
+      swap: 16 * MIB,
+      cpus,
+      threads: true,
+      core,
+      events: false,
+    });
+    const kept = new Map<bigint, bigint>();
+    const contents = new Contents(vm);
+    const registers = BigInt(vm.pci.window) + BigInt(TransportReg.Payload);
+    let steps = 0;
+    try {
+      for (let number = 1; steps < STEPS / MACHINES.length; number++) {
+        const chaos = number % CHAOS === 0;
+        const where = `seed ${r.seed}, slice ${number}`;
+        const slice = makeSlice(r, {
+          cpus,
+          number,
+          length: LENGTH,
+          rounds: ROUNDS,
+          kept,
+          registers: chaos ? registers : undefined,
+        });
+        const results = await inTime(vm.run(slice.programs), where);
+        expect(vm.host.check(), where).toEqual([]);
+        expect(slice.judge(results as unknown as RepeatEnd[][]), where).toEqual([]);
+        expect(contents.judge(number, kept), where).toEqual([]);
+        quieten(vm);
+        if (chaos) {
+          vm.guest.driver.remove();
+          expect(vm.guest.driver.probe(), where).toBe(0);
+        }
+        steps += slice.steps;
+      }
+      // Everything goes back: nothing has leaked.
+      expect(vm.vmm.madvise(hvaAt(vm, 0), BigInt(64 * MIB), 'dontneed')).toBe(0);
+      expect([vm.host.frames().used, vm.host.swap().used, vm.host.check()]).toEqual([0, 0, []]);
+      const counters = vm.observe.counters();
+      expect(counters['reclaim.swapout']).toBeGreaterThan(0);
+      console.log(`${core}, ${cpus} vCPUs: ${steps} steps, seed ${r.seed}`);
+    } finally {
+      await vm.close();
+    }
+  });
+});
+
+describe('stress › what it would notice', () => {
+  it.each([
+    ['a store that is lost', KEEP],
+    ['bytes of another page', DROP],
+  ])('%s', async (_name, { first, name }) => {
+    const vm = await createSandbox({ memory: 16 * MIB, cpus: 2 });
+    const kept = new Map<bigint, bigint>();
+    const r = Random.fresh();
+    const slice = makeSlice(r, { cpus: 2, number: 1, length: LENGTH, rounds: 2, kept });
+    const results = vm.runInTurns(slice.programs) as unknown as RepeatEnd[][];
+    const judge = (): string[] => [...slice.judge(results), ...new Contents(vm).judge(1, kept)];
+    expect(judge(), `seed ${r.seed}`).toEqual([]);
+    vm.ramAccess.write(first * PAGE, new Uint8Array(8).fill(0x77));
+    expect(judge()).toEqual([expect.stringContaining(`${name}: 0x${(first * PAGE).toString(16)} holds`)]);
+    // A load that saw something else.
+    for (const tally of results[0]?.[0]?.steps ?? []) Object.assign(tally, { sum: tally.sum + 1n });
+    expect(slice.judge(results).length).toBeGreaterThan(0);
+  });
+});
