@@ -34,6 +34,7 @@ describe('explore › pairs', () => {
           },
           programs: [a.program(cpus[0], meeting.places[0]), b.program(cpus[1], meeting.places[1])],
           pages: meeting.gfns,
+          reclaims: [a, b].some(({ reclaims }) => reclaims),
         });
         schedules += trial.hold({ interruptions: INTERRUPTIONS });
         trials++;

@@ -20,6 +20,9 @@ interface Row {
   readonly setUp: (vm: Vm) => void;
   readonly programs: (a: Cpu, b: Cpu) => readonly (readonly Call[])[];
   readonly gfns: readonly bigint[];
+  readonly reclaims?: boolean;
+  /** Interruptions in a schedule: longer programs have more places for one. */
+  readonly interruptions?: number;
   /** Holds for every outcome, whatever the serial orders say. */
   readonly always?: (outcome: string) => boolean;
 }
@@ -190,11 +193,9 @@ const ROWS: readonly Row[] = [
       requestAll(b, Func.MprotectR, Func.MprotectNone, Func.MprotectRw),
     ],
     gfns: [639n, 640n, 641n],
+    interruptions: 1,
   },
 ];
-
-/** Interruptions in a schedule; the pairs have fewer. */
-const INTERRUPTIONS = Number(process.env.EXPLORE_INTERRUPTIONS ?? 2);
 
 describe('explore › programs', () => {
   const machine = exploreMachine({ cpus: 2 });
@@ -205,9 +206,10 @@ describe('explore › programs', () => {
     console.log(`${ROWS.length} programs explored, ${schedules} schedules`);
   });
 
-  it.each(ROWS.map((row) => [row.name, row] as const))('%s', (name, { setUp, programs, gfns, always }) => {
-    const trial = new Trial({ name, machine, setUp, programs: programs(a, b), pages: gfns });
-    schedules += trial.hold({ interruptions: INTERRUPTIONS });
+  it.each(ROWS.map((row) => [row.name, row] as const))('%s', (name, row) => {
+    const { setUp, programs, gfns, always, reclaims = false, interruptions = 2 } = row;
+    const trial = new Trial({ name, machine, setUp, programs: programs(a, b), pages: gfns, reclaims });
+    schedules += trial.hold({ interruptions });
     for (const outcome of trial.serial.outcomes.keys()) expect(always?.(outcome) ?? true, outcome).toBe(true);
   });
 });

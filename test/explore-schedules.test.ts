@@ -54,6 +54,10 @@ class ToySystem implements System {
     return () => this.shared[what] !== before;
   }
 
+  between(_thread: number, point: number): boolean {
+    return point === OPERATION;
+  }
+
   outcome(): string {
     return this.shared.join(' ');
   }

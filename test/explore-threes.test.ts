@@ -38,6 +38,7 @@ describe('explore › threes', () => {
           program(cpus[i] as Cpu, places[i] as Meeting['places'][0]),
         ),
         pages: meeting.gfns,
+        reclaims: operations.some(({ reclaims }) => reclaims),
       });
       const exploration = exploreRandom(trial, random, SCHEDULES);
       trial.expect(exploration);

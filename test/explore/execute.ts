@@ -24,6 +24,8 @@ export interface System {
    * undefined where threads do not wait.
    */
   waits(point: number, what: number): (() => boolean) | undefined;
+  /** Whether `thread` is between two operations at `point`: to stop there is no interruption. */
+  between(thread: number, point: number): boolean;
   /** After the last step: all that can be told from outside, as one text. */
   outcome(): string;
 }
@@ -76,7 +78,7 @@ export function execute(system: System, pick: Pick): Execution {
       const ended = (threads[me] as Thread).resume((point, what) => {
         if (steps.push({ thread: me, point, what }) > STEP_LIMIT) throw new Error('the threads never end');
         waiting[me] = system.waits(point, what);
-        after = next(me, point === OPERATION);
+        after = next(me, system.between(me, point));
         return after !== me;
       });
       if (ended) {

@@ -3,6 +3,7 @@
 // saved into linear memory (unwound) and the export returns; resuming calls the same export again, which finds its way
 // back (rewinds) to the same point. A point at which nobody stops costs a call.
 // Reference: Binaryen src/passes/Asyncify.cpp.
+import { SyncPoint } from '../../assembly/abi/sync.ts';
 import type { CoreExports } from '../../src/core/exports.ts';
 import type { At, Thread } from './execute.ts';
 import { OPERATION } from './execute.ts';
@@ -17,8 +18,15 @@ interface Asyncify {
   asyncify_stop_rewind(): void;
 }
 
-/** One operation of a program: a call of one export, atomic as far as a guest can tell. */
+/** One operation of a program: a call of one export. */
 export interface Call {
+  /**
+   * A guest's access is not one step of the machine. The walk fails, the host brings the page in, and the guest executes
+   * its instruction anew; the page may have gone again, or changed, and then the host is asked once more. So whole
+   * operations of others may come in front of each of its guest windows (linux: kvm_mmu_page_fault, RET_PF_RETRY).
+   * Everything else happens at once.
+   */
+  readonly access?: boolean;
   /** Puts arguments into linear memory. */
   start?(): void;
   run(x: CoreExports): number | bigint;
@@ -30,6 +38,8 @@ export class Fiber implements Thread {
   readonly x: CoreExports;
   /** Of the operations done so far. */
   readonly results: string[] = [];
+  /** Guest windows that the operation it is in has opened. */
+  windows = 0;
   readonly #asyncify: Asyncify;
   readonly #u32: Uint32Array;
   readonly #stack: number;
@@ -48,6 +58,11 @@ export class Fiber implements Thread {
     this.#asyncify = exports as unknown as Asyncify;
   }
 
+  /** The operation it is in, or that comes next. */
+  get call(): Call | undefined {
+    return this.#program[this.results.length];
+  }
+
   /** Next comes the first operation of `program`. */
   load(program: readonly Call[]): void {
     this.#program = program;
@@ -59,9 +74,9 @@ export class Fiber implements Thread {
     this.#at = at;
     try {
       for (;;) {
-        const call = this.#program[this.results.length];
+        const { call } = this;
         if (!call) return true;
-        if (!this.#inside) call.start?.();
+        if (!this.#inside) this.#start(call);
         const returned = this.#enter(call);
         if (this.#inside) return false;
         this.results.push(call.result(returned));
@@ -70,6 +85,11 @@ export class Fiber implements Thread {
     } finally {
       this.#at = undefined;
     }
+  }
+
+  #start(call: Call): void {
+    this.windows = 0;
+    call.start?.();
   }
 
   #enter(call: Call): number | bigint {
@@ -85,6 +105,7 @@ export class Fiber implements Thread {
       this.#inside = false;
       return;
     }
+    if (point === SyncPoint.WindowEnter) this.windows++;
     // Not driven by an explorer (`#at` unset): a point is nothing.
     if (!this.#at?.(point, what >>> 0)) return;
     this.#inside = true;

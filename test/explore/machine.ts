@@ -20,7 +20,7 @@ export interface MachineSize {
 }
 
 const WASM_PAGE = 65536;
-const RAM = 8 * 2 ** 20;
+const RAM = 16 * 2 ** 20;
 /** Metadata pages: room for all chunks and tables of the guest, and what the engine keeps back. */
 const ARENA = 512;
 
@@ -48,7 +48,7 @@ export class ExploreMachine {
     );
     if (this.vm.guest.driver.probe() !== 0) throw new Error('the driver does not bind');
     this.#fresh = this.vm.host.checkpoint();
-    this.snapshot = new Snapshot(core, this.vm.ptr);
+    this.snapshot = new Snapshot(this.vm);
   }
 
   get core(): Core {

@@ -18,6 +18,10 @@ export interface Place {
   readonly word: bigint;
 }
 
+function range(gfn: bigint, pages: bigint, word = gfn * PAGE): Place {
+  return { gpa: gfn * PAGE, len: pages * PAGE, word };
+}
+
 export interface Operation {
   readonly name: string;
   /** What it changes or looks at: pages in `Place`, or only the device. */
@@ -25,14 +29,23 @@ export interface Operation {
   program(cpu: Cpu, place: Place): readonly Call[];
   /** What must be so before the threads start. */
   before?(vm: Vm, place: Place): void;
+  /** It makes the host reclaim pages. */
+  readonly reclaims?: boolean;
 }
 
 /** A page that no place contains, in a chunk of its own, for vCPU `cpu`. */
 export const farPage = (cpu: number): bigint => (2000n + BigInt(cpu)) * PAGE;
 const FILLER = 1536n * PAGE;
+/** Pages that reclaim can take while vCPUs are at work on those of the place: in a chunk of their own. */
+const SPARE = range(2100n, 4n);
 
-/** Takes all frames of the pool, so that the next page costs one of those that are neither here nor locked. */
+/**
+ * Takes all frames of the pool, so that the next page costs one that the pages of the place or the spare ones have. The
+ * rest is locked, request buffers too.
+ */
 export function emptyPool(vm: Vm): void {
+  vm.guest.touch({ ...SPARE, write: true });
+  vm.vmm.mlock(hvaAt(vm, 0x8000n), BigInt(vm.cpus) * PAGE);
   vm.vmm.mlock(hvaAt(vm, FILLER), BigInt(vm.host.frames().free) * PAGE);
   if (vm.host.frames().free !== 0) throw new Error('the pool is not empty');
 }
@@ -91,6 +104,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: 'reclaim',
     on: 'pages',
+    reclaims: true,
     before: emptyPool,
     program: (cpu) => [cpu.store(farPage(cpu.cpu), cpu.tag)],
   },
@@ -132,12 +146,6 @@ export interface Meeting {
   /** Pages that both together have to do with, and one on each side. */
   readonly gfns: readonly bigint[];
 }
-
-const range = (gfn: bigint, pages: bigint, word = gfn * PAGE): Place => ({
-  gpa: gfn * PAGE,
-  len: pages * PAGE,
-  word,
-});
 
 /** Chunks of 2 MiB begin at multiples of 512 pages. */
 export const MEETINGS: readonly Meeting[] = [

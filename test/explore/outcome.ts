@@ -25,30 +25,42 @@ import { constants } from '../support/assembly.ts';
 
 const VM_LOCKED_VM = Number(constants('assembly/base/layout.ts').VM_LOCKED_VM);
 
-/** `pages`: gfns of the pages that the programs have to do with. */
-export function stateOf(vm: Vm, pages: readonly bigint[]): string {
+/**
+ * `pages`: gfns of the pages that the programs have to do with. `reclaimed`: the programs make the host reclaim pages;
+ * how many and which depends on who is at work where (linux: shrink_folio_list goes past a folio whose lock is held, in
+ * batches of SWAP_CLUSTER_MAX). Then a page in a frame and the same page in swap count as one state, and a lazily freed
+ * page that was not written again counts as gone.
+ */
+export function stateOf(vm: Vm, pages: readonly bigint[], reclaimed: boolean): string {
   const { core } = vm.host;
   const field = (offset: number): string => core.readNumber(vm.ptr + offset).toString(16);
   const counter = (n: Counter): string => field(VM_COUNTERS + n * 8);
   const broken = vm.host.check();
   return [
     ...broken.map((sentence) => `BROKEN ${sentence}`),
-    `pages ${pages.map((gfn) => pageText(vm, gfn)).join(' ')}`,
+    `pages ${pages.map((gfn) => pageText(vm, gfn, reclaimed)).join(' ')}`,
     `vmas ${vmaText(vm)}`,
     `device ${core.readU32(vm.ptr + VM_DEV_STATE)} ${field(VM_DEV_COMMAND).slice(-8)} ${field(VM_DEV_PAYLOAD)} ${core.readU32(vm.ptr + VM_DEV_CONNS)}`,
-    `rss ${field(VM_RSS)} swap ${field(VM_SWAP)} locked ${field(VM_LOCKED_VM)}`,
-    `free ${core.x.poolFree(HOST_FRAMES)} ${core.x.poolFree(HOST_SWAP)}`,
+    `locked ${field(VM_LOCKED_VM)}`,
+    ...(reclaimed
+      ? []
+      : [
+          `rss ${field(VM_RSS)} swap ${field(VM_SWAP)}`,
+          `free ${core.x.poolFree(HOST_FRAMES)} ${core.x.poolFree(HOST_SWAP)}`,
+        ]),
     `requests ${counter(Counter.RequestsTotal)} ${counter(Counter.RequestsFailed)}`,
   ].join('\n');
 }
 
 /** A page: its letter, its first and its last word, which the programs write and read. */
-function pageText(vm: Vm, gfn: bigint): string {
+function pageText(vm: Vm, gfn: bigint, reclaimed: boolean): string {
   const { core } = vm.host;
+  const letter = vm.observe.pageAt(gfn << 12n);
+  if (reclaimed && letter === 'l') return `${gfn}:.:0:0`;
   const at = core.x.ramPeek(vm.ptr, gfn << 12n) >>> 0;
   const words =
     at === 0 ? '-' : `${core.readNumber(at).toString(16)}:${core.readNumber(at + 4088).toString(16)}`;
-  return `${gfn}:${vm.observe.pageAt(gfn << 12n)}:${words}`;
+  return `${gfn}:${reclaimed && 'asd'.includes(letter) ? 'page' : letter}:${words}`;
 }
 
 function vmaText(vm: Vm): string {
@@ -59,7 +71,7 @@ function vmaText(vm: Vm): string {
     const at = core.x.vmaAt(vm.ptr, c) >>> 0;
     const number = core.readU32(at + VMA_ANON);
     if (!anon.has(number)) anon.set(number, anon.size);
-    // The low halves of the numbers: all of RAM lies in 8 MiB.
+    // The low halves of the numbers: all of RAM lies in 16 MiB.
     const [start, end, flags] = [VMA_START, VMA_END, VMA_FLAGS].map((f) => core.readU32(at + f).toString(16));
     out.push(`${start}-${end}/${flags}/${anon.get(number)}/${core.readU32(at + VMA_NAME)}`);
   }

@@ -1,7 +1,6 @@
 // The state from which every schedule starts, saved and put back: a few hundred KiB of which nearly nothing is in use,
 // so only that is copied. (Host checkpoints know no threads, and cost ten times as much.)
-import type { Core } from '../../src/core/core.ts';
-import type { Ptr } from '../../src/core/exports.ts';
+import { RUN_SIZE } from '../../assembly/abi/status.ts';
 import {
   HOST,
   HOST_ARENA,
@@ -14,36 +13,43 @@ import {
   POOL_STACK,
   SCRATCH,
 } from '../../src/core/layout.ts';
+import type { Vm } from '../../src/machine.ts';
+import { constants } from '../support/assembly.ts';
 
 interface Part {
   readonly at: number;
   readonly bytes: Uint8Array;
 }
 
+const layout = constants('assembly/base/layout.ts');
+const LOCKS = Number(layout.LOCKS);
+const TABLE_USERS = Number(layout.HOST_TABLE_USERS);
+/** A guest of 16 MiB has eight chunks; this is more than their locks. */
+const LOCKS_LENGTH = 4096;
 const POOLS = [HOST_FRAMES, HOST_ARENA, HOST_SWAP];
 
 export class Snapshot {
-  readonly #core: Core;
-  readonly #vm: Ptr;
+  readonly #vm: Vm;
   #parts: Part[] = [];
 
-  constructor(core: Core, vm: Ptr) {
-    this.#core = core;
+  constructor(vm: Vm) {
     this.#vm = vm;
   }
 
   take(): void {
-    const core = this.#core;
+    const { core } = this.#vm.host;
     const { x } = core;
-    // From now on no page counts as fresh: what a schedule writes into one that the next finds unused is old bytes.
+    // From now on no page counts as fresh: what one schedule has written into a page is old bytes to the next.
     for (const pool of POOLS) core.u32[(pool + POOL_HIGH) >>> 2] = x.poolTotal(pool);
     this.#parts = [];
     this.#keep(HOST, 4096);
-    this.#keep(this.#vm, 4096);
-    this.#keep(0x20000, 0x4000);
+    this.#keep(this.#vm.ptr, 4096);
+    this.#keep(LOCKS, LOCKS_LENGTH);
+    this.#keep(this.#vm.guest.run(0), this.#vm.cpus * RUN_SIZE);
     for (const pool of POOLS) this.#keep(core.readU32(pool + POOL_STACK), x.poolTotal(pool) * 4);
     const arena = core.readU32(HOST_ARENA + POOL_BUMP);
     this.#keep(core.readU32(HOST_TABLE_COUNTS), arena * 2);
+    this.#keep(core.readU32(TABLE_USERS), arena * 4);
     this.#keep(core.readU32(HOST_ARENA + POOL_BASE) * 4096, arena * 4096);
     x.checkpointFrames();
     for (let n = x.checkpointNext(); n !== 0; n = x.checkpointNext()) {
@@ -51,15 +57,12 @@ export class Snapshot {
     }
   }
 
-  get bytes(): number {
-    return this.#parts.reduce((n, p) => n + p.bytes.length, 0);
-  }
   restore(): void {
-    const { u8 } = this.#core;
+    const { u8 } = this.#vm.host.core;
     for (const { at, bytes } of this.#parts) u8.set(bytes, at);
   }
 
   #keep(at: number, length: number): void {
-    this.#parts.push({ at, bytes: this.#core.u8.slice(at, at + length) });
+    this.#parts.push({ at, bytes: this.#vm.host.core.u8.slice(at, at + length) });
   }
 }

@@ -21,6 +21,8 @@ export interface TrialPlan {
   readonly programs: readonly (readonly Call[])[];
   /** gfns whose pages are part of the outcome. */
   readonly pages: readonly bigint[];
+  /** The programs make the host reclaim: stateOf. */
+  readonly reclaims?: boolean;
   /**
    * A defect, from the outside: called at each point before the thread goes on, it may change the words that threads
    * wait for. To prove that the explorer would find it.
@@ -31,14 +33,16 @@ export interface TrialPlan {
 export class Trial implements System {
   readonly plan: TrialPlan;
   readonly threads: readonly Fiber[];
-  /** Outcomes of whole operations one after the other. */
+  /** Outcomes of whole operations one after the other; an access may be several (Call.access). */
   readonly serial: Exploration;
+  #stepwise = true;
 
   constructor(plan: TrialPlan) {
     this.plan = plan;
     this.threads = plan.machine.fibers.slice(0, plan.programs.length);
     this.#start();
     this.serial = exploreAll(this, { interruptions: 0 });
+    this.#stepwise = false;
   }
 
   #start(): void {
@@ -61,10 +65,20 @@ export class Trial implements System {
     return () => u32[what >>> 2] !== before;
   }
 
+  between(thread: number, point: number): boolean {
+    if (point === OPERATION) return true;
+    if (!this.#stepwise || point !== SyncPoint.WindowEnter) return false;
+    const fiber = this.threads[thread] as Fiber;
+    // The first window is the beginning of the operation.
+    return fiber.call?.access === true && fiber.windows > 1;
+  }
+
   outcome(): string {
     this.plan.machine.fold();
     const results = this.threads.map(({ results }, i) => `${letterOf(i)}: ${results.join(' | ')}`);
-    return [...results, stateOf(this.plan.machine.vm, this.plan.pages)].join('\n');
+    return [...results, stateOf(this.plan.machine.vm, this.plan.pages, this.plan.reclaims ?? false)].join(
+      '\n',
+    );
   }
 
   replay(schedule: Schedule): Execution {
