@@ -1,48 +1,60 @@
-// "Would it find a bug?" The engine's locks and waits are disabled from the outside, one kind at a time: before a thread
-// looks at the word that it would wait for, the word says that the way is free. Each time the explorer must notice.
+// "Would it find a bug?" The engine's locks and waits are disabled, one kind at a time, and each time the explorer must
+// notice, and say how to see it again.
 import { describe, expect, it } from 'vitest';
 import { Func, TransportCommand } from '../assembly/abi/pvmemcontrol.ts';
-import { SyncPoint } from '../assembly/abi/sync.ts';
 import { Cpu } from './explore/calls.ts';
 import { exploreAll } from './explore/explorer.ts';
 import { exploreMachine } from './explore/machine.ts';
-import { bring, PAGE } from './explore/operations.ts';
+import { bring, farPage, PAGE } from './explore/operations.ts';
+import { sabotagesOf } from './explore/sabotage.ts';
 import { formatSchedule, parseSchedule } from './explore/schedule.ts';
-import { Trial, type TrialPlan } from './explore/trial.ts';
+import type { TrialPlan } from './explore/trial.ts';
+import { Trial } from './explore/trial.ts';
 
 const P = 640n * PAGE;
+/** The 2 MiB of P. */
+const CHUNK = { gpa: 512n * PAGE, len: 512n * PAGE };
+/** A page elsewhere, and one that needs a SLAT table of its own and has the place there that P has in its. */
+const FAR = farPage(0);
+const FARTHER = P + 4n * CHUNK.len;
+
 const machine = exploreMachine({ cpus: 2 });
 const [a, b] = [new Cpu(machine, 0), new Cpu(machine, 1)];
+const sabotages = sabotagesOf(machine);
 
-/** Frees the word that is about to be looked at. */
-const freed = (at: SyncPoint) => {
-  return (point: SyncPoint, what: number): void => {
-    if (point === at) machine.core.u32[what >>> 2] = 0;
-  };
-};
-
-const plan = (name: string, rest: Pick<TrialPlan, 'programs'> & Partial<TrialPlan>): TrialPlan => ({
+const plan = (name: string, programs: TrialPlan['programs']): TrialPlan => ({
   name,
   machine,
   setUp: (vm) => bring(vm, 'backed', [640n, 641n]),
-  pages: [640n, 641n],
-  ...rest,
+  programs,
+  pages: [640n, 641n, 642n, FAR / PAGE, FARTHER / PAGE],
 });
 
 describe('explore › defects', () => {
   it.each([
+    ['locks', 'locks do not hold', [[a.store(P + 2n * PAGE, 1n)], [b.store(P + 2n * PAGE, 2n)]]],
     [
-      'locks do not hold',
-      plan('no locks', {
-        setUp: () => {},
-        programs: [[a.store(P, 1n)], [b.store(P + PAGE, 1n)]],
-        sabotage: freed(SyncPoint.LockTake),
-      }),
+      'zapWait',
+      'a zap does not wait for guest windows',
+      [[a.store(P, 1n)], [b.request(Func.Dontneed, P, PAGE), b.store(FAR, 7n)]],
     ],
-  ])('%s', (_name, broken) => {
-    const { sabotage: _, ...sound } = broken;
+    [
+      'tableUsers',
+      'a vCPU is not known as the user of a table',
+      [
+        [a.load(P), a.load(P)],
+        [b.request(Func.Dontneed, CHUNK.gpa, CHUNK.len), b.store(FARTHER, 7n)],
+      ],
+    ],
+    [
+      'requestWait',
+      'RESET does not wait for a request',
+      [[a.request(Func.Dontneed, P, PAGE)], [b.command(TransportCommand.Reset), b.store(FARTHER, 7n)]],
+    ],
+  ] as const)('%s: %s', (defect, name, programs) => {
+    const sound = plan(name, programs);
     expect(new Trial(sound).hold({ interruptions: 1 })).toBeGreaterThan(2);
-    const trial = new Trial(broken);
+    const trial = new Trial({ ...sound, sabotage: sabotages[defect] });
     const exploration = exploreAll(trial, { interruptions: 1 });
     const [stranger = ''] = trial.strangers(exploration);
     expect(stranger).not.toBe('');
@@ -56,12 +68,10 @@ describe('explore › defects', () => {
 describe('explore › the same again', () => {
   it('a schedule takes the same steps and ends the same, whatever ran in between', () => {
     const trial = new Trial(
-      plan('again', {
-        programs: [
-          [a.request(Func.Dontneed, P, PAGE), a.store(P, 3n)],
-          [b.request(Func.SetVmaAnonName, P, PAGE, 5n), b.command(TransportCommand.Reset)],
-        ],
-      }),
+      plan('again', [
+        [a.request(Func.Dontneed, P, PAGE), a.store(P, 3n)],
+        [b.request(Func.SetVmaAnonName, P, PAGE, 5n), b.command(TransportCommand.Reset)],
+      ]),
     );
     const { outcomes } = exploreAll(trial, { interruptions: 1 });
     for (const [outcome, { schedule }] of outcomes) {

@@ -3,7 +3,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { Cpu } from './explore/calls.ts';
 import { exploreMachine } from './explore/machine.ts';
-import { bring, MEETINGS, OPERATIONS, STATES } from './explore/operations.ts';
+import { bring, farPage, MEETINGS, OPERATIONS, PAGE, STATES } from './explore/operations.ts';
 import { Trial } from './explore/trial.ts';
 
 /** Interruptions in a schedule; nearly all races need one, nearly all others two. */
@@ -21,7 +21,7 @@ describe('explore › pairs', () => {
     console.log(`${trials} pairs explored, ${schedules} schedules`);
   });
 
-  it.each(PAIRS)('%s ‖ %s', (_a, _b, a, b) => {
+  it.each(PAIRS)('%s ‖ %s', { timeout: 600_000 }, (_a, _b, a, b) => {
     const pages = a.on === 'pages' || b.on === 'pages';
     for (const meeting of pages ? MEETINGS : MEETINGS.slice(0, 1)) {
       for (const state of pages ? STATES : STATES.slice(1, 2)) {
@@ -33,7 +33,7 @@ describe('explore › pairs', () => {
             for (const [i, { before }] of [a, b].entries()) before?.(vm, meeting.places[i as 0 | 1]);
           },
           programs: [a.program(cpus[0], meeting.places[0]), b.program(cpus[1], meeting.places[1])],
-          pages: meeting.gfns,
+          pages: [...meeting.gfns, ...cpus.map(({ cpu }) => farPage(cpu) / PAGE)],
           reclaims: [a, b].some(({ reclaims }) => reclaims),
         });
         schedules += trial.hold({ interruptions: INTERRUPTIONS });

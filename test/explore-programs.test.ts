@@ -206,7 +206,7 @@ describe('explore › programs', () => {
     console.log(`${ROWS.length} programs explored, ${schedules} schedules`);
   });
 
-  it.each(ROWS.map((row) => [row.name, row] as const))('%s', (name, row) => {
+  it.each(ROWS.map((row) => [row.name, row] as const))('%s', { timeout: 600_000 }, (name, row) => {
     const { setUp, programs, gfns, always, reclaims = false, interruptions = 2 } = row;
     const trial = new Trial({ name, machine, setUp, programs: programs(a, b), pages: gfns, reclaims });
     schedules += trial.hold({ interruptions });

@@ -4,7 +4,7 @@ import { Cpu } from './explore/calls.ts';
 import { exploreRandom } from './explore/explorer.ts';
 import { exploreMachine } from './explore/machine.ts';
 import type { Meeting } from './explore/operations.ts';
-import { bring, MEETINGS, OPERATIONS, STATES } from './explore/operations.ts';
+import { bring, farPage, MEETINGS, OPERATIONS, PAGE, STATES } from './explore/operations.ts';
 import { Trial } from './explore/trial.ts';
 import { Random } from './support/random.ts';
 
@@ -37,7 +37,7 @@ describe('explore › threes', () => {
         programs: operations.map(({ program }, i) =>
           program(cpus[i] as Cpu, places[i] as Meeting['places'][0]),
         ),
-        pages: meeting.gfns,
+        pages: [...meeting.gfns, ...cpus.map(({ cpu }) => farPage(cpu) / PAGE)],
         reclaims: operations.some(({ reclaims }) => reclaims),
       });
       const exploration = exploreRandom(trial, random, SCHEDULES);

@@ -30,73 +30,73 @@ export interface System {
   outcome(): string;
 }
 
-/**
- * Picks one of `options`: threads that can go on, the one that runs now first if it is among them. `free` is false
- * where taking another one than the first interrupts a thread in the middle of an operation. `step` counts from 0.
- */
-export type Pick = (options: readonly number[], free: boolean, step: number) => number;
-
-export interface Step {
-  readonly thread: number;
-  /** Where the step has ended; undefined at the end of the thread. */
-  readonly point: number | undefined;
-  readonly what: number;
+/** Decides who goes on. `free`: to stop here is no interruption. `step` counts from 0. */
+export interface Scheduler {
+  /** Whether another thread is to be thought of at all while the one that runs can go on. */
+  leaves(free: boolean, step: number): boolean;
+  /** One of `options`: the threads that can go on, the one that runs now first if it is among them. */
+  pick(options: readonly number[], free: boolean, step: number): number;
 }
 
 export interface Execution {
   readonly outcome: string;
-  readonly steps: readonly Step[];
+  /** Three numbers a step: the thread, the point that the step has led to (END at its end), and what that is about. */
+  readonly log: readonly number[];
 }
 
+/** In a log: the thread has ended. */
+export const END = -1;
+
+const NOBODY = -1;
 /** More steps than any program here takes: somebody goes round in circles. */
 const STEP_LIMIT = 20_000;
 
 /** Runs all threads to their end. A deadlock, an endless loop and an error of the engine are outcomes too. */
-export function execute(system: System, pick: Pick): Execution {
+export function execute(system: System, scheduler: Scheduler): Execution {
   const { threads } = system;
   const waiting: ((() => boolean) | undefined)[] = threads.map(() => undefined);
   const live = threads.map(() => true);
-  const steps: Step[] = [];
+  const log: number[] = [];
   system.reset();
 
-  /** Who is next after a step of `current`; -1 when nobody can go on. */
+  const ready = (thread: number): boolean =>
+    live[thread] === true && (waiting[thread] === undefined || (waiting[thread]?.() ?? true));
+  /** Who is next after a step of `current`; NOBODY when none can go on. */
   const next = (current: number, free: boolean): number => {
-    const options: number[] = [];
-    for (let i = 0; i < threads.length; i++) {
+    const step = log.length / 3;
+    const stays = ready(current);
+    if (stays && !scheduler.leaves(free, step)) return current;
+    const options = stays ? [current] : [];
+    for (let i = 1; i < threads.length; i++) {
       const thread = (current + i) % threads.length;
-      if (live[thread] && (waiting[thread]?.() ?? true)) options.push(thread);
+      if (ready(thread)) options.push(thread);
     }
-    if (options.length === 0) return -1;
-    return pick(options, free || options[0] !== current, steps.length);
+    return options.length === 0 ? NOBODY : scheduler.pick(options, free || !stays, step);
   };
 
   try {
-    let current = next(0, true);
-    while (current >= 0) {
-      let after = -1;
+    for (let current = next(0, true); current !== NOBODY; ) {
       const me = current;
       const ended = (threads[me] as Thread).resume((point, what) => {
-        if (steps.push({ thread: me, point, what }) > STEP_LIMIT) throw new Error('the threads never end');
+        if (log.push(me, point, what) > STEP_LIMIT * 3) throw new Error('the threads never end');
         waiting[me] = system.waits(point, what);
-        after = next(me, system.between(me, point));
-        return after !== me;
+        current = next(me, system.between(me, point));
+        return current !== me;
       });
-      if (ended) {
-        steps.push({ thread: me, point: undefined, what: 0 });
-        live[me] = false;
-        after = next(me, true);
-      }
-      current = after;
+      if (!ended) continue;
+      log.push(me, END, 0);
+      live[me] = false;
+      current = next(me, true);
     }
   } catch (error) {
-    return { outcome: `error: ${error instanceof Error ? error.message : error}`, steps };
+    return { outcome: `error: ${error instanceof Error ? error.message : error}`, log };
   }
-  return { outcome: live.includes(true) ? 'deadlock' : system.outcome(), steps };
+  return { outcome: live.includes(true) ? 'deadlock' : system.outcome(), log };
 }
 
 /** The picks of an execution. The last thread's run is cut to one step: from there on nobody is interrupted. */
-export function scheduleOf({ steps }: Execution): Schedule {
-  const threads = steps.map(({ thread }) => thread);
+export function scheduleOf({ log }: Execution): Schedule {
+  const threads = log.filter((_, i) => i % 3 === 0);
   const last = threads.at(-1);
   let end = threads.length;
   while (end > 1 && threads[end - 2] === last) end--;
@@ -104,10 +104,11 @@ export function scheduleOf({ steps }: Execution): Schedule {
 }
 
 /** Follows a schedule, then goes on without interrupting anybody. */
-export const follow =
-  (schedule: Schedule): Pick =>
-  (options, _free, step) => {
+export const follow = (schedule: Schedule): Scheduler => ({
+  leaves: (_free, step) => step < schedule.length,
+  pick: (options, _free, step) => {
     const wanted = schedule[step] ?? (options[0] as number);
     if (!options.includes(wanted)) throw new Error(`the schedule does not fit: step ${step}`);
     return wanted;
-  };
+  },
+});

@@ -2,7 +2,7 @@
 // most so many interruptions (CHESS: Musuvathi and Qadeer, PLDI 2007: nearly every bug needs no more than two), all
 // there are, and a number of random ones from a seed.
 import type { Random } from '../support/random.ts';
-import type { Execution, Pick, System } from './execute.ts';
+import type { Execution, Scheduler, System } from './execute.ts';
 import { execute, scheduleOf } from './execute.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -30,7 +30,6 @@ export interface Bounds {
 /** A place where there was more than one way to go on. */
 interface Choice {
   readonly options: readonly number[];
-  readonly free: boolean;
   taken: number;
 }
 
@@ -54,16 +53,18 @@ export function exploreAll(system: System, { interruptions, cap = 100_000 }: Bou
     if (outcomes.schedules === cap) throw new Error(`more than ${cap} schedules`);
     let depth = 0;
     let left = interruptions;
-    const pick: Pick = (options, free) => {
-      // Nothing to choose: alone, or interrupting is used up.
-      if (options.length === 1 || (!free && left === 0)) return options[0] as number;
-      const known = path[depth++];
-      const choice = known ?? { options, free, taken: 0 };
-      if (!known) path.push(choice);
-      if (!choice.free && choice.taken > 0) left--;
-      return choice.options[choice.taken] as number;
+    const scheduler: Scheduler = {
+      leaves: (free) => free || left > 0,
+      pick: (options, free) => {
+        if (options.length === 1) return options[0] as number;
+        const known = path[depth++];
+        const choice = known ?? { options, taken: 0 };
+        if (!known) path.push(choice);
+        if (!free && choice.taken > 0) left--;
+        return choice.options[choice.taken] as number;
+      },
     };
-    outcomes.add(execute(system, pick));
+    outcomes.add(execute(system, scheduler));
   } while (advance(path));
   return { schedules: outcomes.schedules, outcomes: outcomes.map };
 }
@@ -83,9 +84,11 @@ export function exploreRandom(system: System, random: Random, schedules: number)
   const outcomes = new Outcomes();
   while (outcomes.schedules < schedules) {
     const rest = 1 << (1 + random.below(5));
-    const pick: Pick = (options, free) =>
-      free || random.chance(rest) ? random.pick(options) : (options[0] as number);
-    outcomes.add(execute(system, pick));
+    const scheduler: Scheduler = {
+      leaves: (free) => free || random.chance(rest),
+      pick: (options) => random.pick(options),
+    };
+    outcomes.add(execute(system, scheduler));
   }
   return { schedules: outcomes.schedules, outcomes: outcomes.map };
 }

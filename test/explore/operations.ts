@@ -61,6 +61,13 @@ const request = (name: string, func: Func, arg?: (cpu: Cpu) => bigint): Operatio
   program: (cpu, { gpa, len }) => [cpu.request(func, gpa, len, arg?.(cpu) ?? 0n)],
 });
 
+/** A request that frees frames, and a store that gets one of them: who still writes to it is found out there. */
+const freeing = (name: string, func: Func): Operation => ({
+  name,
+  on: 'pages',
+  program: (cpu, { gpa, len }) => [cpu.request(func, gpa, len), cpu.store(farPage(cpu.cpu), cpu.tag)],
+});
+
 const device = (
   name: string,
   program: (cpu: Cpu) => readonly Call[],
@@ -92,9 +99,9 @@ export const OPERATIONS: readonly Operation[] = [
     before: zap,
     program: (cpu, { word }) => [cpu.touch(word, Number(cpu.tag))],
   },
-  request('DONTNEED', Func.Dontneed),
+  freeing('DONTNEED', Func.Dontneed),
   request('FREE', Func.Free),
-  request('PAGEOUT', Func.Pageout),
+  freeing('PAGEOUT', Func.Pageout),
   request('MPROTECT NONE', Func.MprotectNone),
   request('MPROTECT R', Func.MprotectR),
   request('MPROTECT RW', Func.MprotectRw),

@@ -21,9 +21,7 @@ import {
   VMA_START,
 } from '../../src/core/layout.ts';
 import type { Vm } from '../../src/machine.ts';
-import { constants } from '../support/assembly.ts';
-
-const VM_LOCKED_VM = Number(constants('assembly/base/layout.ts').VM_LOCKED_VM);
+import { VM_LOCKED_VM } from './layout.ts';
 
 /**
  * `pages`: gfns of the pages that the programs have to do with. `reclaimed`: the programs make the host reclaim pages;

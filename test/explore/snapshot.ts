@@ -14,16 +14,13 @@ import {
   SCRATCH,
 } from '../../src/core/layout.ts';
 import type { Vm } from '../../src/machine.ts';
-import { constants } from '../support/assembly.ts';
+import { HOST_TABLE_USERS, LOCKS } from './layout.ts';
 
 interface Part {
   readonly at: number;
   readonly bytes: Uint8Array;
 }
 
-const layout = constants('assembly/base/layout.ts');
-const LOCKS = Number(layout.LOCKS);
-const TABLE_USERS = Number(layout.HOST_TABLE_USERS);
 /** A guest of 16 MiB has eight chunks; this is more than their locks. */
 const LOCKS_LENGTH = 4096;
 const POOLS = [HOST_FRAMES, HOST_ARENA, HOST_SWAP];
@@ -49,7 +46,7 @@ export class Snapshot {
     for (const pool of POOLS) this.#keep(core.readU32(pool + POOL_STACK), x.poolTotal(pool) * 4);
     const arena = core.readU32(HOST_ARENA + POOL_BUMP);
     this.#keep(core.readU32(HOST_TABLE_COUNTS), arena * 2);
-    this.#keep(core.readU32(TABLE_USERS), arena * 4);
+    this.#keep(core.readU32(HOST_TABLE_USERS), arena * 4);
     this.#keep(core.readU32(HOST_ARENA + POOL_BASE) * 4096, arena * 4096);
     x.checkpointFrames();
     for (let n = x.checkpointNext(); n !== 0; n = x.checkpointNext()) {

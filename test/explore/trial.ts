@@ -4,14 +4,18 @@ import { SyncPoint } from '../../assembly/abi/sync.ts';
 import { hex } from '../../src/address.ts';
 import type { Vm } from '../../src/machine.ts';
 import type { Execution, System } from './execute.ts';
-import { execute, follow, OPERATION } from './execute.ts';
+import { END, execute, follow, OPERATION } from './execute.ts';
 import type { Bounds, Exploration } from './explorer.ts';
 import { exploreAll } from './explorer.ts';
 import type { Call, Fiber } from './fiber.ts';
 import type { ExploreMachine } from './machine.ts';
 import { stateOf } from './outcome.ts';
+import type { Sabotage } from './sabotage.ts';
 import type { Schedule } from './schedule.ts';
 import { formatSchedule, letterOf } from './schedule.ts';
+
+/** Where a thread cannot go on before the word at `what` has changed. */
+const WAITS: ReadonlySet<number> = new Set([SyncPoint.LockWait, SyncPoint.ZapWait, SyncPoint.ModeWait]);
 
 export interface TrialPlan {
   readonly name: string;
@@ -23,11 +27,8 @@ export interface TrialPlan {
   readonly pages: readonly bigint[];
   /** The programs make the host reclaim: stateOf. */
   readonly reclaims?: boolean;
-  /**
-   * A defect, from the outside: called at each point before the thread goes on, it may change the words that threads
-   * wait for. To prove that the explorer would find it.
-   */
-  readonly sabotage?: (point: SyncPoint, what: number) => void;
+  /** A defect of the engine. */
+  readonly sabotage?: Sabotage;
 }
 
 export class Trial implements System {
@@ -57,9 +58,8 @@ export class Trial implements System {
   }
 
   waits(point: number, what: number): (() => boolean) | undefined {
-    this.plan.sabotage?.(point, what);
-    if (point !== SyncPoint.LockWait && point !== SyncPoint.ZapWait && point !== SyncPoint.ModeWait)
-      return undefined;
+    const open = this.plan.sabotage?.(point, what) ?? false;
+    if (open || !WAITS.has(point)) return undefined;
     const { u32 } = this.plan.machine.core;
     const before = u32[what >>> 2];
     return () => u32[what >>> 2] !== before;
@@ -105,10 +105,9 @@ export class Trial implements System {
 
   /** All that is needed to see an outcome again and to understand it. */
   report(outcome: string, schedule: Schedule): string {
-    const { steps } = this.replay(schedule);
-    const trace = steps.map(
-      ({ thread, point, what }) =>
-        `  ${letterOf(thread)} → ${point === undefined ? 'end' : point === OPERATION ? 'next operation' : `${SyncPoint[point] ?? point} ${hex(what)}`}`,
+    const { log } = this.replay(schedule);
+    const steps = log.flatMap((thread, i) =>
+      i % 3 === 0 ? `  ${letterOf(thread)} → ${placeOf(log[i + 1] as number, log[i + 2] as number)}` : [],
     );
     return [
       `${this.plan.name}: no serial order ends like this`,
@@ -117,7 +116,12 @@ export class Trial implements System {
       'serial orders end in:',
       ...[...this.serial.outcomes.keys()].map((serial) => serial.replaceAll(/^/gm, '  ')),
       'steps:',
-      ...trace,
+      ...steps,
     ].join('\n');
   }
+}
+
+function placeOf(point: number, what: number): string {
+  if (point === END) return 'end';
+  return point === OPERATION ? 'next operation' : `${SyncPoint[point] ?? point} ${hex(what)}`;
 }

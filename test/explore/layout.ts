@@ -1,0 +1,15 @@
+// Places in linear memory that only these tests look at, by the engine's own names (assembly/base/layout.ts).
+import { constants } from '../support/assembly.ts';
+
+const numbers = constants('assembly/base/layout.ts');
+
+const place = (name: string): number => {
+  const value = numbers[name];
+  if (value === undefined) throw new Error(`no ${name} in the layout`);
+  return Number(value);
+};
+
+export const DYNAMIC = place('DYNAMIC');
+export const HOST_TABLE_USERS = place('HOST_TABLE_USERS');
+export const LOCKS = place('LOCKS');
+export const VM_LOCKED_VM = place('VM_LOCKED_VM');
