@@ -34,7 +34,7 @@ export class Cpu {
   load(gpa: bigint, size = 8): Call {
     const { run } = this;
     return {
-      access: true,
+      steps: 'access',
       run: (x) => x.vcpuLoad(run, gpa, size, Access.Read),
       result: (status) => this.#ended(status, () => `= ${hex(this.#value(size))}`),
     };
@@ -43,7 +43,7 @@ export class Cpu {
   store(gpa: bigint, value: bigint, size = 8): Call {
     const { run } = this;
     return {
-      access: true,
+      steps: 'access',
       run: (x) => x.vcpuStore(run, gpa, size, value),
       result: (status) => this.#ended(status, () => 'stored'),
     };
@@ -53,7 +53,7 @@ export class Cpu {
   touch(gpa: bigint, byte?: number): Call {
     const { run } = this;
     return {
-      access: true,
+      steps: 'access',
       run: (x) => x.vcpuTouch(run, gpa, 1n, byte === undefined ? 0 : 1, byte ?? 0),
       result: () =>
         this.#ended(this.#machine.core.readU32(run + RUN_STATUS), () =>

@@ -24,8 +24,8 @@ export interface System {
    * undefined where threads do not wait.
    */
   waits(point: number, what: number): (() => boolean) | undefined;
-  /** Whether `thread` is between two operations at `point`: to stop there is no interruption. */
-  between(thread: number, point: number): boolean;
+  /** Whether `thread` is between two operations at this point: to stop there is no interruption. */
+  between(thread: number, point: number, what: number): boolean;
   /** After the last step: all that can be told from outside, as one text. */
   outcome(): string;
 }
@@ -80,7 +80,7 @@ export function execute(system: System, scheduler: Scheduler): Execution {
       const ended = (threads[me] as Thread).resume((point, what) => {
         if (log.push(me, point, what) > STEP_LIMIT * 3) throw new Error('the threads never end');
         waiting[me] = system.waits(point, what);
-        current = next(me, system.between(me, point));
+        current = next(me, system.between(me, point, what));
         return current !== me;
       });
       if (!ended) continue;

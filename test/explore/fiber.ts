@@ -21,12 +21,14 @@ interface Asyncify {
 /** One operation of a program: a call of one export. */
 export interface Call {
   /**
-   * A guest's access is not one step of the machine. The walk fails, the host brings the page in, and the guest executes
-   * its instruction anew; the page may have gone again, or changed, and then the host is asked once more. So whole
-   * operations of others may come in front of each of its guest windows (linux: kvm_mmu_page_fault, RET_PF_RETRY).
+   * Where it is more than one step of the machine, so that operations of others may come in between, whole:
+   * - an access: the walk fails, the host brings the page in, the guest executes its instruction anew, and by then the
+   *   page may be gone again (linux: kvm_mmu_page_fault, RET_PF_RETRY);
+   * - a request, for who has to do with its buffer: the guest stores it, the device reads it, the host call, the device
+   *   answers, is broken if it could not, the guest loads (cloud-hypervisor: devices/src/pvmemcontrol.rs holds nothing over these either).
    * Everything else happens at once.
    */
-  readonly access?: boolean;
+  readonly steps?: 'access' | 'request';
   /** Puts arguments into linear memory. */
   start?(): void;
   run(x: CoreExports): number | bigint;

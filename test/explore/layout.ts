@@ -12,4 +12,8 @@ const place = (name: string): number => {
 export const DYNAMIC = place('DYNAMIC');
 export const HOST_TABLE_USERS = place('HOST_TABLE_USERS');
 export const LOCKS = place('LOCKS');
+export const LOCK_SIZE = place('LOCK_SIZE');
+/** Of the locks in use: a guest of 16 MiB has eight chunks. */
+export const LOCKS_END = LOCKS + 8 * LOCK_SIZE;
+export const VM_DEV_LOCK = place('VM_DEV_LOCK');
 export const VM_LOCKED_VM = place('VM_LOCKED_VM');

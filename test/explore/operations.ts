@@ -29,6 +29,8 @@ export interface Operation {
   program(cpu: Cpu, place: Place): readonly Call[];
   /** What must be so before the threads start. */
   before?(vm: Vm, place: Place): void;
+  /** It goes through a per-CPU buffer. */
+  readonly isRequest?: boolean;
   /** It makes the host reclaim pages. */
   readonly reclaims?: boolean;
 }
@@ -58,6 +60,7 @@ function zap(vm: Vm, { gpa, len }: Place): void {
 const request = (name: string, func: Func, arg?: (cpu: Cpu) => bigint): Operation => ({
   name,
   on: func === Func.Info ? 'device' : 'pages',
+  isRequest: true,
   program: (cpu, { gpa, len }) => [cpu.request(func, gpa, len, arg?.(cpu) ?? 0n)],
 });
 
@@ -65,6 +68,7 @@ const request = (name: string, func: Func, arg?: (cpu: Cpu) => bigint): Operatio
 const freeing = (name: string, func: Func): Operation => ({
   name,
   on: 'pages',
+  isRequest: true,
   program: (cpu, { gpa, len }) => [cpu.request(func, gpa, len), cpu.store(farPage(cpu.cpu), cpu.tag)],
 });
 

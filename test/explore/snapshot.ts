@@ -14,15 +14,13 @@ import {
   SCRATCH,
 } from '../../src/core/layout.ts';
 import type { Vm } from '../../src/machine.ts';
-import { HOST_TABLE_USERS, LOCKS } from './layout.ts';
+import { HOST_TABLE_USERS, LOCKS, LOCKS_END } from './layout.ts';
 
 interface Part {
   readonly at: number;
   readonly bytes: Uint8Array;
 }
 
-/** A guest of 16 MiB has eight chunks; this is more than their locks. */
-const LOCKS_LENGTH = 4096;
 const POOLS = [HOST_FRAMES, HOST_ARENA, HOST_SWAP];
 
 export class Snapshot {
@@ -41,7 +39,7 @@ export class Snapshot {
     this.#parts = [];
     this.#keep(HOST, 4096);
     this.#keep(this.#vm.ptr, 4096);
-    this.#keep(LOCKS, LOCKS_LENGTH);
+    this.#keep(LOCKS, LOCKS_END - LOCKS);
     this.#keep(this.#vm.guest.run(0), this.#vm.cpus * RUN_SIZE);
     for (const pool of POOLS) this.#keep(core.readU32(pool + POOL_STACK), x.poolTotal(pool) * 4);
     const arena = core.readU32(HOST_ARENA + POOL_BUMP);

@@ -8,6 +8,7 @@ import { END, execute, follow, OPERATION } from './execute.ts';
 import type { Bounds, Exploration } from './explorer.ts';
 import { exploreAll } from './explorer.ts';
 import type { Call, Fiber } from './fiber.ts';
+import { LOCK_SIZE, LOCKS, LOCKS_END, VM_DEV_LOCK } from './layout.ts';
 import type { ExploreMachine } from './machine.ts';
 import { stateOf } from './outcome.ts';
 import type { Sabotage } from './sabotage.ts';
@@ -34,7 +35,7 @@ export interface TrialPlan {
 export class Trial implements System {
   readonly plan: TrialPlan;
   readonly threads: readonly Fiber[];
-  /** Outcomes of whole operations one after the other; an access may be several (Call.access). */
+  /** Outcomes of whole operations one after the other; but for those of several steps (Call.steps). */
   readonly serial: Exploration;
   #stepwise = true;
 
@@ -65,12 +66,24 @@ export class Trial implements System {
     return () => u32[what >>> 2] !== before;
   }
 
-  between(thread: number, point: number): boolean {
+  between(thread: number, point: number, what: number): boolean {
     if (point === OPERATION) return true;
-    if (!this.#stepwise || point !== SyncPoint.WindowEnter) return false;
     const fiber = this.threads[thread] as Fiber;
+    const steps = this.#stepwise ? fiber.call?.steps : undefined;
+    if (steps === undefined) return false;
     // The first window is the beginning of the operation.
-    return fiber.call?.access === true && fiber.windows > 1;
+    if (point === SyncPoint.WindowEnter) return fiber.windows > 1;
+    return steps === 'request' && point === SyncPoint.LockTake && this.#firstLock(thread, what);
+  }
+
+  /** What is about to be locked is the device or a chunk, and the thread has no chunk yet. */
+  #firstLock(thread: number, what: number): boolean {
+    const { machine } = this.plan;
+    const isChunk = what >= LOCKS && what < LOCKS_END;
+    if (!isChunk && what !== machine.vm.ptr + VM_DEV_LOCK) return false;
+    const run = machine.runOf(thread);
+    for (let at = LOCKS; at < LOCKS_END; at += LOCK_SIZE) if (machine.core.readU32(at) === run) return false;
+    return true;
   }
 
   outcome(): string {
