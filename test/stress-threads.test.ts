@@ -13,8 +13,9 @@ import { hvaAt, MIB } from './support/machines.ts';
 import { Random } from './support/random.ts';
 
 const STEPS = Number(process.env.STRESS_STEPS ?? 8_000_000);
-const LENGTH = 96;
-const ROUNDS = 200;
+/** Steps that fit into the engine's page for one program. */
+const LENGTH = 64;
+const ROUNDS = 300;
 /** Every so many slices vCPUs also write to the registers of the device. */
 const CHAOS = 8;
 /** A slice takes well under a second; after so long somebody waits for ever. */
