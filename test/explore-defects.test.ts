@@ -12,11 +12,8 @@ import type { TrialPlan } from './explore/trial.ts';
 import { Trial } from './explore/trial.ts';
 
 const P = 640n * PAGE;
-/** The 2 MiB of P. */
-const CHUNK = { gpa: 512n * PAGE, len: 512n * PAGE };
-/** A page elsewhere, and one that needs a SLAT table of its own and has the place there that P has in its. */
+/** Gets the frame that P had. */
 const FAR = farPage(0);
-const FARTHER = P + 4n * CHUNK.len;
 
 const machine = exploreMachine({ cpus: 2 });
 const [a, b] = [new Cpu(machine, 0), new Cpu(machine, 1)];
@@ -27,7 +24,7 @@ const plan = (name: string, programs: TrialPlan['programs']): TrialPlan => ({
   machine,
   setUp: (vm) => bring(vm, 'backed', [640n, 641n]),
   programs,
-  pages: [640n, 641n, 642n, FAR / PAGE, FARTHER / PAGE],
+  pages: [640n, 641n, 642n, FAR / PAGE],
 });
 
 describe('explore › defects', () => {
@@ -41,15 +38,12 @@ describe('explore › defects', () => {
     [
       'tableUsers',
       'a vCPU is not known as the user of a table',
-      [
-        [a.load(P), a.load(P)],
-        [b.request(Func.Dontneed, CHUNK.gpa, CHUNK.len), b.store(FARTHER, 7n)],
-      ],
+      [[a.store(P, 1n)], [b.request(Func.Dontneed, P, PAGE), b.store(FAR, 7n)]],
     ],
     [
       'requestWait',
       'RESET does not wait for a request',
-      [[a.request(Func.Dontneed, P, PAGE)], [b.command(TransportCommand.Reset), b.store(FARTHER, 7n)]],
+      [[a.request(Func.Dontneed, P, PAGE)], [b.command(TransportCommand.Reset), b.store(FAR, 7n)]],
     ],
   ] as const)('%s: %s', (defect, name, programs) => {
     const sound = plan(name, programs);

@@ -55,7 +55,9 @@ export class Fiber implements Thread {
     this.#u32 = new Uint32Array(memory.buffer);
     this.#stack = stack;
     const sync = (point: number, what: number): void => this.#sync(point, what);
-    const { exports } = new WebAssembly.Instance(module, { env: { memory, abort: abortIn(memory), sync } });
+    const { exports } = new WebAssembly.Instance(module, {
+      env: { memory, abort: abortIn(memory), sync, wait: asleep },
+    });
     this.x = exports as unknown as CoreExports;
     this.#asyncify = exports as unknown as Asyncify;
   }
@@ -117,6 +119,11 @@ export class Fiber implements Thread {
     this.#u32[record + 1] = this.#stack + FIBER_STACK;
     this.#asyncify.asyncify_start_unwind(this.#stack);
   }
+}
+
+/** The engine's `wait`: this build has a synchronisation point there instead. */
+function asleep(): never {
+  throw new Error('a thread sleeps outside of a synchronisation point');
 }
 
 /** AssemblyScript's `abort`: an assertion of the debug core. Strings are UTF-16 with their length in front. */

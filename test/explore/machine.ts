@@ -37,7 +37,7 @@ export class ExploreMachine {
     const used = Math.ceil(Core.bytes(frames, ARENA, swap) / WASM_PAGE);
     const pages = used + Math.ceil((cpus * FIBER_STACK) / WASM_PAGE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    const env = { memory, abort: abortIn(memory), sync: () => {} };
+    const env = { memory, abort: abortIn(memory), sync: () => {}, wait: () => {} };
     this.#x = new WebAssembly.Instance(module, { env }).exports as unknown as CoreExports;
     const core = new Core(this.#x, memory);
     core.x.hostInit(frames, ARENA, swap, 0);
