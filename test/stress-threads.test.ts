@@ -12,7 +12,7 @@ import { makeSlice } from './stress/slice.ts';
 import { hvaAt, MIB } from './support/machines.ts';
 import { Random } from './support/random.ts';
 
-const STEPS = Number(process.env.STRESS_STEPS ?? 8_000_000);
+const STEPS = Number(process.env.STRESS_STEPS ?? 30_000_000);
 /** Steps that fit into the engine's page for one program. */
 const LENGTH = 64;
 const ROUNDS = 300;

@@ -3,10 +3,13 @@
 
 export const PAGE = 4096n;
 
-export interface Region {
-  readonly name: 'keep' | 'guard' | 'drop';
+export interface Pages {
   readonly first: bigint;
   readonly pages: bigint;
+}
+
+export interface Region extends Pages {
+  readonly name: 'keep' | 'guard' | 'drop';
 }
 
 /** What nobody drops: every store of the owner stays. Over a border of two 2 MiB chunks. */
@@ -15,6 +18,9 @@ export const KEEP: Region = { name: 'keep', first: 700n, pages: 600n };
 export const GUARD: Region = { name: 'guard', first: 1400n, pages: 300n };
 /** What anybody drops: a page holds what its owner stored, or nothing. */
 export const DROP: Region = { name: 'drop', first: 1800n, pages: 700n };
+
+/** Where transport commands at random may put request buffers: the device writes there what it likes. */
+export const BUFFERS: Pages = { first: 100n, pages: 40n };
 
 export const REGIONS: readonly Region[] = [KEEP, GUARD, DROP];
 

@@ -2,8 +2,8 @@
 import type { Func } from '../../assembly/abi/pvmemcontrol.ts';
 import type { PlainStep, Program, RepeatEnd } from '../../src/threads/program.ts';
 import type { Random } from '../support/random.ts';
-import type { Region } from './regions.ts';
-import { DROP, GUARD, KEEP, ownerOf, PAGE, REGIONS, tagOf, WORDS } from './regions.ts';
+import type { Pages, Region } from './regions.ts';
+import { BUFFERS, DROP, GUARD, KEEP, ownerOf, PAGE, REGIONS, tagOf, WORDS } from './regions.ts';
 
 /** A step, and what its results in all rounds together must be. */
 interface Planned {
@@ -165,7 +165,7 @@ class CpuPlan {
   #transport(): Planned {
     const registers = this.#o.registers as bigint;
     const step: PlainStep = this.#r.chance(3)
-      ? { store: { gpa: registers, size: 8, val: this.#page(KEEP) * PAGE } }
+      ? { store: { gpa: registers, size: 8, val: this.#page(BUFFERS) * PAGE } }
       : { store: { gpa: registers + 8n, size: 4, val: this.#r.pick(COMMANDS) } };
     return { step, fails: [] };
   }
@@ -178,7 +178,7 @@ class CpuPlan {
     return this.#r.pick(REGIONS);
   }
 
-  #page({ first, pages }: Region): bigint {
+  #page({ first, pages }: Pages): bigint {
     return first + BigInt(this.#r.below(Number(pages)));
   }
 
