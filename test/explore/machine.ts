@@ -17,12 +17,13 @@ export interface MachineSize {
   readonly frames?: number;
   /** 4 KiB slots of swap. Default 32. */
   readonly swap?: number;
+  /** Metadata pages: by default room for all chunks and tables of the guest, and what the engine keeps back. */
+  readonly arena?: number;
+  /** RAM of the guest in bytes. Default 16 MiB. */
+  readonly ram?: number;
 }
 
 const WASM_PAGE = 65536;
-const RAM = 16 * 2 ** 20;
-/** Metadata pages: room for all chunks and tables of the guest, and what the engine keeps back. */
-const ARENA = 512;
 
 export class ExploreMachine {
   readonly vm: Vm;
@@ -33,15 +34,16 @@ export class ExploreMachine {
   readonly #fresh: Checkpoint;
 
   /** `module`: build/explore.wasm. */
-  constructor(module: WebAssembly.Module, { cpus, frames = 64, swap = 32 }: MachineSize) {
-    const used = Math.ceil(Core.bytes(frames, ARENA, swap) / WASM_PAGE);
+  constructor(module: WebAssembly.Module, size: MachineSize) {
+    const { cpus, frames = 64, swap = 32, arena = 512, ram = 16 * 2 ** 20 } = size;
+    const used = Math.ceil(Core.bytes(frames, arena, swap) / WASM_PAGE);
     const pages = used + Math.ceil((cpus * FIBER_STACK) / WASM_PAGE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const env = { memory, abort: abortIn(memory), sync: () => {}, wait: () => {} };
     this.#x = new WebAssembly.Instance(module, { env }).exports as unknown as CoreExports;
     const core = new Core(this.#x, memory);
-    core.x.hostInit(frames, ARENA, swap, 0);
-    this.vm = new Host(core).createVm({ memory: RAM, cpus });
+    core.x.hostInit(frames, arena, swap, 0);
+    this.vm = new Host(core).createVm({ memory: ram, cpus });
     this.fibers = Array.from(
       { length: cpus },
       (_, cpu) => new Fiber(module, memory, used * WASM_PAGE + cpu * FIBER_STACK),
