@@ -41,7 +41,7 @@ export class ExploreMachine {
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const env = { memory, abort: abortIn(memory), sync: () => {}, wait: () => {} };
     this.#x = new WebAssembly.Instance(module, { env }).exports as unknown as CoreExports;
-    const core = new Core(this.#x, memory);
+    const core = new Core(this.#x, memory, module);
     core.x.hostInit(frames, arena, swap, 0);
     this.vm = new Host(core).createVm({ memory: ram, cpus });
     this.fibers = Array.from(
