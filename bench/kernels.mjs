@@ -7,12 +7,19 @@ import { main } from 'assemblyscript/asc';
 
 const FOLDER = fileURLToPath(new URL('engine', import.meta.url));
 
+/** What the targets of the core's asconfig.json differ in. 4100 pages of 64 KiB: zero() wants up to 256 MiB. */
+const OPTIONS = {
+  plain: [],
+  threads: ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '4100'],
+};
+
 /**
  * @typedef {{ prepare(span: number, pattern: boolean): void, mix(span: number, pages: number, n: number): void,
- *   count(span: number, pages: number, n: number): number }} Kernels
- * @returns {Promise<Kernels>}
+ *   count(span: number, pages: number, n: number): number,
+ *   nothing(a: number, b: number, c: number, d: number): void, zero(pages: number): void }} Kernels
+ * @param {import('./context.mjs').Build} build @returns {Promise<Kernels>}
  */
-export async function loadKernels() {
+export async function loadKernels(build) {
   const out = mkdtempSync(join(tmpdir(), 'slatbox-bench-'));
   try {
     const file = join(out, 'loops.wasm');
@@ -23,6 +30,7 @@ export async function loadKernels() {
       FOLDER,
       '--config',
       'asconfig.json',
+      ...OPTIONS[build],
       '--outFile',
       file,
     ]);

@@ -44,9 +44,9 @@ export class Machine {
     this.buffer = (this.core.x.ramPoke(vm.ptr, BigInt(BUFFER)) >>> 0) >>> 2;
   }
 
-  /** @param {Parameters<typeof createSandbox>[0]} options */
-  static async open(options) {
-    return new Machine(await createSandbox({ swap: 0, events: false, ...options }));
+  /** @param {import('./context.mjs').Build} build @param {Parameters<typeof createSandbox>[0]} options */
+  static async open(build, options) {
+    return new Machine(await createSandbox({ swap: 0, events: false, wasmMemory: build, ...options }));
   }
 
   /**

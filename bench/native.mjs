@@ -1,4 +1,5 @@
-// The native controls: compiles bench/native/*.c on the spot and keeps the program running, one line of stdin a round.
+// The native controls: bench/native/*.c, compiled on the spot once a run. Each part of the run (bench/part.mjs) keeps
+// the program running beside itself, one line of stdin a round.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,20 +8,20 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const FOLDER = fileURLToPath(new URL('native', import.meta.url));
-const FLAGS = ['-O3', '-march=native'];
+const FLAGS = ['-O3', '-march=native', '-pthread'];
 
 /**
- * @typedef {{ available: true, compiler: string, command: string,
- *   run(line: string): Promise<{ ns: number, check: bigint }>, stop(): void }} NativeControls
- * @typedef {{ available: false, reason: string, stop(): void }} NoControls
+ * @typedef {{ available: true, compiler: string, command: string, program: string }} Compiled
+ * @typedef {{ available: false, reason: string }} NoControls
+ * @typedef {{ available: true, run(line: string): Promise<{ ns: number, check: bigint }>, stop(): void }} NativeControls
  */
 
-/** @returns {Promise<NativeControls | NoControls>} */
-export async function startNative() {
+/** Who calls it removes `dirname(program)` at the end. @returns {Compiled | NoControls} */
+export function compileNative() {
   if (process.platform !== 'linux')
-    return { available: false, reason: 'the native controls are Linux system calls', stop() {} };
+    return { available: false, reason: 'the native controls are Linux system calls' };
   const compiler = [process.env.CC, 'cc', 'gcc', 'clang'].find((name) => name && version(name));
-  if (!compiler) return { available: false, reason: 'no C compiler (CC, cc, gcc, clang)', stop() {} };
+  if (!compiler) return { available: false, reason: 'no C compiler (CC, cc, gcc, clang)' };
   const directory = mkdtempSync(join(tmpdir(), 'slatbox-bench-'));
   const program = join(directory, 'native');
   try {
@@ -29,14 +30,27 @@ export async function startNative() {
     execFileSync(compiler, [...FLAGS, '-o', program, ...files], { stdio: ['ignore', 'ignore', 'pipe'] });
   } catch (error) {
     rmSync(directory, { recursive: true });
-    return { available: false, reason: `${compiler} could not compile bench/native: ${error}`, stop() {} };
+    return { available: false, reason: `${compiler} could not compile bench/native: ${error}` };
   }
-  const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     available: true,
     compiler: /** @type {string} */ (version(compiler)),
     command: `${compiler} ${FLAGS.join(' ')}`,
+    program,
+  };
+}
+
+/**
+ * Starts the compiled program; its crew, if one is asked for, runs on these CPUs.
+ * @param {Compiled | NoControls} compiled @param {readonly number[]} cpus
+ * @returns {NativeControls | NoControls & { stop(): void }}
+ */
+export function startNative(compiled, cpus) {
+  if (!compiled.available) return { ...compiled, stop() {} };
+  const child = spawn(compiled.program, cpus.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    available: true,
     async run(line) {
       child.stdin.write(`${line}\n`);
       const answer = await answers.next();
@@ -46,7 +60,6 @@ export async function startNative() {
     },
     stop() {
       child.stdin.end();
-      rmSync(directory, { recursive: true });
     },
   };
 }

@@ -1,14 +1,17 @@
 // Rows as text for people, and the machine they were measured on.
-import { cpus, loadavg, release } from 'node:os';
 
-/** @param {import('./native.mjs').NativeControls | import('./native.mjs').NoControls} native */
-export function describeMachine(native) {
-  const load = loadavg()[0].toFixed(1);
+/** @param {import('./report.mjs').Report} report */
+export function describe({ started, seconds, quick, machine, build, controls }) {
+  const { plain, threads } = build.cores;
+  const on =
+    machine.on.one.length > 0 ? `on CPU ${machine.on.one}, workers on ${machine.on.pair}` : 'not pinned';
   return [
-    `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}, ${process.platform} ${release()}, load ${load} at the start`,
-    native.available
-      ? `controls: ${native.command} (${native.compiler})`
-      : `controls: none, ${native.reason}`,
+    `${started.slice(0, 16).replace('T', ' ')} UTC, ${seconds} s${quick ? ', quick' : ''}`,
+    `Node ${machine.node}, ${machine.cpus} × ${machine.cpu}, ${machine.platform} ${machine.release}, ${on}, load ${machine.load.toFixed(1)}`,
+    `slatbox ${build.version}, cores ${plain.sha256.slice(0, 12)} (plain), ${threads.sha256.slice(0, 12)} (threads)`,
+    controls.available
+      ? `controls: ${controls.command} (${controls.compiler})`
+      : `controls: none, ${controls.reason}`,
   ];
 }
 
@@ -24,17 +27,23 @@ export function boundText(bound, unit) {
   if (!bound) return '–';
   const parts = [];
   if (bound.valueAtMost !== undefined) parts.push(`≤ ${bound.valueAtMost} ${unit}`);
+  if (bound.valueAtLeast !== undefined) parts.push(`≥ ${bound.valueAtLeast} ${unit}`);
   if (bound.ratioAtMost !== undefined) parts.push(`≤ ${bound.ratioAtMost} × control`);
   if (bound.ratioAtLeast !== undefined) parts.push(`≥ ${bound.ratioAtLeast} × as fast`);
   return parts.join(', ');
 }
 
+/** A number with its unit, or a dash. */
+export const measured = (/** @type {number | null} */ value, /** @type {string} */ unit) =>
+  value === null ? '–' : `${number(value)} ${unit}`;
+
 /** @param {readonly import('./judge.mjs').Row[]} rows */
 export function cells(rows) {
   return rows.map((row) => [
     row.id,
-    `${number(row.value)} ${row.unit}`,
-    row.control === null ? '–' : `${number(row.control)} ${row.unit}`,
+    row.build ?? '–',
+    measured(row.value, row.unit),
+    measured(row.control, row.unit),
     number(row.ratio),
     boundText(row.floor, row.unit),
     boundText(row.goal, row.unit),
@@ -42,7 +51,13 @@ export function cells(rows) {
   ]);
 }
 
-export const HEADINGS = ['row', 'value', 'control', 'ratio', 'floor', 'goal', 'verdict'];
+export const HEADINGS = ['row', 'build', 'value', 'control', 'ratio', 'floor', 'goal', 'verdict'];
+
+/** What stands beside a row: figures, then notes. */
+export const beside = (/** @type {import('./judge.mjs').Row} */ row) => [
+  ...row.figures.map(({ what, value, unit }) => `${what} ${measured(value, unit)}`),
+  ...row.notes,
+];
 
 /** @param {readonly import('./judge.mjs').Row[]} rows */
 export function table(rows) {
@@ -54,15 +69,15 @@ export function table(rows) {
       .join('  ')
       .trimEnd(),
   );
-  // Below each row its cases, worst or not, and its notes.
+  // Below each row its cases, worst or not, and what stands beside it.
   const details = rows.map((row) => [
-    ...(row.parts ?? []).map(
-      (part) =>
-        `    ${part.what}: ${number(part.value)} ${row.unit}` +
-        (part.control === null ? '' : `, control ${number(part.control)}, ratio ${number(part.ratio)}`) +
-        `, ${part.verdict}`,
+    ...(row.cases.length > 1 ? row.cases : []).map(
+      (one) =>
+        `    ${one.what}: ${measured(one.value, row.unit)}` +
+        (one.control === null ? '' : `, control ${number(one.control)}, ratio ${number(one.ratio)}`) +
+        (one.verdict === 'reported' ? '' : `, ${one.verdict}`),
     ),
-    ...(row.notes ?? []).map((note) => `    ${note}`),
+    ...beside(row).map((line) => `    ${line}`),
   ]);
   return [text[0], ...text.slice(1).flatMap((line, i) => [line, ...details[i]])].join('\n');
 }

@@ -9,9 +9,9 @@ const ACCESSES = 500_000;
 const BATCH = 1000;
 
 /** @param {import('../context.mjs').Context} context */
-export async function hitLoop({ native, rounds }) {
+export async function hitLoop({ build, native, rounds }) {
   if (!native.available) return { abstain: native.reason };
-  const machine = await Machine.open({ memory: '256M' });
+  const machine = await Machine.open(build, { memory: '256M' });
   const { core, run } = machine;
   const parts = [];
   for (const mib of [2, 64]) {
@@ -47,8 +47,8 @@ export async function hitLoop({ native, rounds }) {
 }
 
 /** @param {import('../context.mjs').Context} context */
-export async function hitJs({ rounds }) {
-  const machine = await Machine.open({ memory: '64M' });
+export async function hitJs({ build, rounds }) {
+  const machine = await Machine.open(build, { memory: '64M' });
   const { core, run } = machine;
   const { x, u32 } = core;
   machine.touch(FIRST, 2 * MIB);

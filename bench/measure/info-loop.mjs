@@ -1,8 +1,10 @@
 // The INFO loop over constants of a module, which is how a program that drives one machine is written: the compiler
-// then knows the typed array and the export, and looks neither up for each request. Imported when it is run.
+// then knows the typed array and the export, and looks neither up for each request. Imported when it is run, by an
+// address that ends in the build: `info-loop.mjs?plain`.
 import { COMMAND_GPA, Machine, RING } from '../machine.mjs';
 
-const machine = await Machine.open({ memory: '1G' });
+const build = new URL(import.meta.url).search.slice(1);
+const machine = await Machine.open(/** @type {import('../context.mjs').Build} */ (build), { memory: '1G' });
 const { u32, x } = machine.core;
 const { buffer } = machine;
 const { ptr } = machine.vm;

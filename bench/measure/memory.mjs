@@ -5,9 +5,9 @@ import { FIRST, Func, GIB, Machine, MIB, PAGE } from '../machine.mjs';
 const MS = 1e6;
 
 /** @param {import('../context.mjs').Context} context */
-export async function dontneedGib({ native, fewRounds }) {
+export async function dontneedGib({ build, native, fewRounds }) {
   if (!native.available) return { abstain: native.reason };
-  const machine = await Machine.open({ memory: '1G+4M' });
+  const machine = await Machine.open(build, { memory: '1G+4M' });
   const result = await interleave(fewRounds, {
     engine: () => {
       machine.touch(FIRST, GIB);
@@ -19,9 +19,9 @@ export async function dontneedGib({ native, fewRounds }) {
 }
 
 /** @param {import('../context.mjs').Context} context */
-export async function mprotectGib({ native, fewRounds }) {
+export async function mprotectGib({ build, native, fewRounds }) {
   if (!native.available) return { abstain: native.reason };
-  const machine = await Machine.open({ memory: '1G+4M' });
+  const machine = await Machine.open(build, { memory: '1G+4M' });
   machine.touch(FIRST, GIB);
   const pair = () => {
     machine.request(Func.MprotectR, FIRST, GIB);
@@ -56,10 +56,10 @@ export async function mprotectGib({ native, fewRounds }) {
 }
 
 /** @param {import('../context.mjs').Context} context */
-export async function firstTouch({ native, fewRounds }) {
+export async function firstTouch({ build, native, fewRounds }) {
   if (!native.available) return { abstain: native.reason };
   const bytes = 256 * MIB;
-  const machine = await Machine.open({ memory: '1G' });
+  const machine = await Machine.open(build, { memory: '1G' });
   const result = await interleave(fewRounds * 2, {
     // Recycled frames: fresh linear memory would be zeroed by the operating system, not by us. The round that is
     // not counted makes all frames used ones.
@@ -67,7 +67,7 @@ export async function firstTouch({ native, fewRounds }) {
       machine.request(Func.Dontneed, FIRST, bytes);
       return timed(bytes / PAGE, () => machine.touch(FIRST, bytes));
     },
-    native: async () => (await native.run(`zero-pages ${bytes / MIB}`)).ns,
+    native: async () => (await native.run(`zero-pages ${bytes / 1024} 1`)).ns,
   });
   return { parts: [{ what: '256 MiB', value: result.engine, control: result.native }] };
 }

@@ -19,9 +19,9 @@ const NAME = { mix: 'set and clear', count: 'count' };
  * @param {import('../context.mjs').Context} context @param {number} span
  * @param {readonly number[]} sizes @param {number} budget pages a round
  */
-async function againstNative({ native, rounds }, span, sizes, budget) {
+async function againstNative({ build, native, rounds }, span, sizes, budget) {
   if (!native.available) return { abstain: native.reason };
-  const kernels = await loadKernels();
+  const kernels = await loadKernels(build);
   const parts = [];
   for (const op of OPS)
     for (const pages of sizes) {
@@ -47,9 +47,11 @@ export const rangeLarge = (context) => againstNative(context, LARGE_SPAN, LARGE,
 export const rangeSmall = (context) => againstNative(context, SMALL_SPAN, SMALL, 2 ** 26);
 
 /** @param {import('../context.mjs').Context} context */
-export async function rangeSmallJs({ rounds }) {
-  const kernels = await loadKernels();
-  const plane = new Uint32Array(SMALL_SPAN / 32);
+export async function rangeSmallJs({ build, rounds }) {
+  const kernels = await loadKernels(build);
+  // On the kind of memory that a machine in JavaScript would have to live in.
+  const bytes = SMALL_SPAN / 8;
+  const plane = new Uint32Array(build === 'threads' ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
   const parts = [];
   for (const op of OPS)
     for (const pages of SMALL) {

@@ -1,20 +1,8 @@
-// Rows about single requests: info, dontneed-1, guest-size.
+// Rows about single requests: info, dontneed-1.
 
 import { RUN_BUFFER } from '../../dist/assembly/abi/status.js';
 import { bestTurn, interleave, mustAgree, timed } from '../harness.mjs';
-import {
-  BAR0,
-  BUFFER,
-  COMMAND,
-  COMMAND_GPA,
-  DOORBELL,
-  FIRST,
-  Func,
-  GIB,
-  Machine,
-  PAGE,
-  RING,
-} from '../machine.mjs';
+import { BAR0, BUFFER, COMMAND, COMMAND_GPA, DOORBELL, Func, GIB, Machine, PAGE, RING } from '../machine.mjs';
 
 const COUNT = 2_000_000;
 const TURN = COUNT / 4;
@@ -24,8 +12,8 @@ const TURN = COUNT / 4;
 const BATCH = 1000;
 
 /** @param {import('../context.mjs').Context} context */
-export async function info({ native, rounds }) {
-  const { machine, batch } = await import('./info-loop.mjs');
+export async function info({ build, native, rounds }) {
+  const { machine, batch } = await import(`./info-loop.mjs?${build}`);
   const { u32, x } = machine.core;
   const { run } = machine;
   const { host } = machine.vm;
@@ -89,9 +77,9 @@ function repeat(n, batch) {
 }
 
 /** @param {import('../context.mjs').Context} context */
-export async function dontneedOne({ native, rounds }) {
+export async function dontneedOne({ build, native, rounds }) {
   if (!native.available) return { abstain: native.reason };
-  const machine = await Machine.open({ memory: '1G' });
+  const machine = await Machine.open(build, { memory: '1G' });
   const { u32, x } = machine.core;
   const { buffer } = machine;
   const { ptr } = machine.vm;
@@ -120,56 +108,4 @@ export async function dontneedOne({ native, rounds }) {
     },
   });
   return { parts: [{ what: 'DONTNEED', value: result.engine, control: result.native }] };
-}
-
-/** @param {import('../context.mjs').Context} context */
-export async function guestSize({ rounds }) {
-  const sizes = [
-    ['1 GiB', GIB],
-    ['64 GiB', 64 * GIB],
-    ['1 TiB', 1024 * GIB],
-  ];
-  const kinds = [
-    { what: 'DONTNEED 1 page', codes: [Func.Dontneed], len: PAGE, count: 100_000, places: 64 },
-    {
-      what: 'MPROTECT_R and RW 1 page',
-      codes: [Func.MprotectR, Func.MprotectRw],
-      len: PAGE,
-      count: 50_000,
-      places: 64,
-    },
-    // At one place: elsewhere in the small guest it would meet the page state of the GiB with the per-CPU buffer.
-    { what: 'DONTNEED 512 MiB', codes: [Func.Dontneed], len: GIB / 2, count: 100_000, places: 1 },
-  ];
-  /** @type {[string, Machine, number][]} */
-  const machines = [];
-  for (const [name, memory] of sizes)
-    machines.push([name, await Machine.open({ memory, pool: '16M' }), memory]);
-  const parts = [];
-  for (const { what, codes, len, count, places } of kinds) {
-    const sides = Object.fromEntries(
-      machines.map(([name, machine, memory]) => [
-        name,
-        () => timed(count * codes.length, () => spread(machine, memory, codes, len, count, places)),
-      ]),
-    );
-    const times = Object.entries(await interleave(rounds, sides));
-    const ns = times.map(([, time]) => time);
-    parts.push({
-      what: `${what} (${times.map(([name, time]) => `${name} ${time.toFixed(0)} ns`).join(', ')})`,
-      value: Math.max(...ns) / Math.min(...ns),
-    });
-  }
-  return { parts };
-}
-
-/** `count` times each of `codes` in turn, at places all over guest RAM. */
-function spread(machine, memory, codes, len, count, length) {
-  // RAM is [0, 3 GiB) and from 4 GiB up.
-  const places = Array.from({ length }, (_, i) => {
-    const offset = Math.floor(((memory - len - FIRST) / length) * i + FIRST);
-    const page = offset - (offset % PAGE);
-    return page + len <= 3 * GIB ? page : page < 3 * GIB ? 4 * GIB : page + GIB;
-  });
-  mustAgree('errno', machine.requests(count * codes.length, codes, places, len), 0);
 }

@@ -1,19 +1,17 @@
-// Rows about large guests and about the module: startup-1t, metadata-1t, raster, wasm-size, workers.
-import { statSync } from 'node:fs';
+// Rows about large guests: startup-1t, metadata-1t, raster.
 import { createSandbox, formatSize } from '../../dist/src/index.js';
 import { interleave, timedWall } from '../harness.mjs';
 import { GIB, Machine, MIB } from '../machine.mjs';
 
 const TIB = 1024 * GIB;
 const MS = 1e6;
-const WASM = new URL('../../dist/build/release.wasm', import.meta.url);
 
 /** @param {import('../context.mjs').Context} context */
-export async function startup({ fewRounds }) {
+export async function startup({ build, fewRounds }) {
   const { create } = await interleave(fewRounds, {
     create: async () => {
       const start = process.hrtime.bigint();
-      await createSandbox({ memory: '1T', pool: '1G' });
+      await createSandbox({ memory: '1T', pool: '1G', wasmMemory: build });
       return Number(process.hrtime.bigint() - start) / MS;
     },
   });
@@ -23,8 +21,9 @@ export async function startup({ fewRounds }) {
   };
 }
 
-export async function metadata() {
-  const { host } = await createSandbox({ memory: '1T', pool: '1G' });
+/** @param {import('../context.mjs').Context} context */
+export async function metadata({ build }) {
+  const { host } = await createSandbox({ memory: '1T', pool: '1G', wasmMemory: build });
   const reserved = host.core.memory.buffer.byteLength - host.frames().total * 4096;
   return {
     parts: [{ what: 'metadataBytes', value: host.metadataBytes() / MIB }],
@@ -35,8 +34,8 @@ export async function metadata() {
 }
 
 /** @param {import('../context.mjs').Context} context */
-export async function raster({ rounds }) {
-  const machine = await Machine.open({ memory: '1T', pool: '64M' });
+export async function raster({ build, rounds }) {
+  const machine = await Machine.open(build, { memory: '1T', pool: '64M' });
   // One page in every 256 MiB, so that every GiB of the picture has something to show.
   for (let gpa = 4 * GIB; gpa < TIB; gpa += GIB / 4) machine.touch(gpa, 4096);
   const parts = [];
@@ -47,12 +46,4 @@ export async function raster({ rounds }) {
     parts.push({ what: lens, value: draw });
   }
   return { parts };
-}
-
-export async function wasmSize() {
-  return { abstain: 'for information, nothing is promised', value: statSync(WASM).size };
-}
-
-export async function workers() {
-  return { abstain: 'vCPUs in workers of their own are not there yet' };
 }

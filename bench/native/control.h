@@ -1,4 +1,4 @@
-// What the native controls share: the answer of a round, the clock, guest RAM.
+// What the native controls share: the answer of a round, its clock, guest RAM.
 #pragma once
 #define _GNU_SOURCE
 #include <stddef.h>
@@ -6,9 +6,12 @@
 #include <time.h>
 
 #define PAGE 4096ul
+#define KIB (1ul << 10)
 #define MIB (1ul << 20)
 #define GIB (1ul << 30)
 #define NOINLINE __attribute__((noinline))
+// What a control keeps between rounds. Each thread of a crew (crew.c) has its own.
+#define OWN static _Thread_local
 
 // The time of one operation, and a sum over the results of all of them.
 struct result {
@@ -16,22 +19,34 @@ struct result {
   uint64_t check;
 };
 
-static inline double clock_ns(clockid_t clock) {
-  struct timespec t;
-  clock_gettime(clock, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-// Processor time, as bench/harness.mjs counts it; and the clock on the wall.
-static inline double now(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
-static inline double wall(void) { return clock_ns(CLOCK_MONOTONIC); }
+// One round of a control, by its line of input: 0, or -1 for a line nobody understands.
+int control(const char *line, struct result *result);
+// The same by up to two threads at once, on the CPUs given at the start: `members` is a bit a thread.
+int crew(unsigned members, const char *line, struct result *result);
+
+// The clock of a round. Alone it is processor time, as bench/harness.mjs counts it (CPU), or the clock on the wall
+// for what is over in less (WALL). In a crew begin() first waits for the others, and the clock is always the wall's.
+enum clock { CPU, WALL };
+double begin(enum clock clock);
+double since(enum clock clock, double start);
 
 // Guest RAM as a VMM maps it: private, anonymous, not reserved, 4 KiB pages only.
 uint8_t *map_ram(size_t bytes);
+void touch(uint8_t *ram, size_t bytes);
 
 struct result info(uint64_t n);
 struct result dontneed_one(uint64_t n);
+struct result dontneed_one_touched(uint64_t n);
 struct result dontneed_touched(uint64_t mib);
+struct result mprotect_one(uint64_t n);
 struct result mprotect_touched(uint64_t mib, uint64_t n);
-struct result zero_pages(uint64_t mib);
+struct result first_touch(uint64_t mib);
+struct result zero_pages(uint64_t kib, uint64_t passes);
 struct result walk(const char *kind, uint64_t pages, uint64_t stride, uint64_t n);
 struct result plane(const char *op, uint64_t span, uint64_t pages, uint64_t n);
+struct result mixed(uint64_t turns);
+
+// Parts of controls that mixed() puts together: n operations each, answering a sum over their results.
+uint64_t info_loop(uint64_t n);
+uint64_t walk_loads(uint64_t pages, uint64_t stride, uint64_t n);
+void zero_page(uint8_t *page);

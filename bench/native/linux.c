@@ -19,54 +19,113 @@ uint8_t *map_ram(size_t bytes) {
   return p;
 }
 
-static void touch(uint8_t *p, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += PAGE) *(volatile uint8_t *)(p + i) = 1;
+void touch(uint8_t *ram, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += PAGE) *(volatile uint8_t *)(ram + i) = 1;
+}
+
+// Guest RAM of that size with every page touched; the same as in the last round, if that wanted as much. It is not
+// unmapped at the end of a round: another thread of the crew may still be measuring in this address space.
+static uint8_t *touched_ram(size_t bytes) {
+  OWN uint8_t *ram;
+  OWN size_t mapped;
+  if (mapped != bytes) {
+    if (ram) munmap(ram, mapped);
+    ram = map_ram(bytes);
+    mapped = bytes;
+  }
+  touch(ram, bytes);
+  return ram;
+}
+
+// The page that the rows about one page use: alone in a GiB of which nothing else is touched.
+static uint8_t *lonely_page(void) {
+  OWN uint8_t *ram;
+  if (!ram) ram = map_ram(GIB);
+  return ram + 5 * PAGE;
 }
 
 struct result dontneed_one(uint64_t n) {
-  static uint8_t *ram;
-  if (!ram) ram = map_ram(GIB);
+  uint8_t *page = lonely_page();
+  madvise(page, PAGE, MADV_DONTNEED);
   uint64_t failed = 0;
-  double start = now();
-  for (uint64_t i = 0; i < n; i++) failed += madvise(ram + 5 * PAGE, PAGE, MADV_DONTNEED) != 0;
-  return (struct result){(now() - start) / (double)n, failed};
+  double start = begin(CPU);
+  for (uint64_t i = 0; i < n; i++) failed += madvise(page, PAGE, MADV_DONTNEED) != 0;
+  return (struct result){since(CPU, start) / (double)n, failed};
+}
+
+struct result dontneed_one_touched(uint64_t n) {
+  uint8_t *page = lonely_page();
+  uint64_t failed = 0;
+  double start = begin(CPU);
+  for (uint64_t i = 0; i < n; i++) {
+    *(volatile uint8_t *)page = 1;
+    failed += madvise(page, PAGE, MADV_DONTNEED) != 0;
+  }
+  return (struct result){since(CPU, start) / (double)n, failed};
 }
 
 struct result dontneed_touched(uint64_t mib) {
-  uint8_t *ram = map_ram(mib * MIB);
-  touch(ram, mib * MIB);
-  double start = wall();
+  uint8_t *ram = touched_ram(mib * MIB);
+  double start = begin(WALL);
   uint64_t failed = madvise(ram, mib * MIB, MADV_DONTNEED) != 0;
-  double ns = wall() - start;
-  munmap(ram, mib * MIB);
-  return (struct result){ns, failed};
+  return (struct result){since(WALL, start), failed};
+}
+
+// `n` calls, R and RW in turn.
+static uint64_t protect(uint8_t *at, size_t bytes, uint64_t n) {
+  uint64_t failed = 0;
+  for (uint64_t i = 0; i < n; i++)
+    failed += mprotect(at, bytes, i & 1 ? PROT_READ | PROT_WRITE : PROT_READ) != 0;
+  return failed;
+}
+
+struct result mprotect_one(uint64_t n) {
+  uint8_t *page = lonely_page();
+  *(volatile uint8_t *)page = 1;
+  double start = begin(CPU);
+  uint64_t failed = protect(page, PAGE, n & ~1ul);
+  return (struct result){since(CPU, start) / (double)n, failed};
 }
 
 struct result mprotect_touched(uint64_t mib, uint64_t n) {
-  uint8_t *ram = map_ram(mib * MIB);
-  touch(ram, mib * MIB);
-  uint64_t failed = 0;
-  double start = wall();
-  for (uint64_t i = 0; i < n; i++)
-    failed += mprotect(ram, mib * MIB, i & 1 ? PROT_READ | PROT_WRITE : PROT_READ) != 0;
-  double ns = (wall() - start) / (double)n;
-  munmap(ram, mib * MIB);
-  return (struct result){ns, failed};
+  uint8_t *ram = touched_ram(mib * MIB);
+  double start = begin(WALL);
+  uint64_t failed = protect(ram, mib * MIB, n & ~1ul);
+  return (struct result){since(WALL, start) / (double)n, failed};
 }
 
-// What zeroing costs: 4 KiB at a time over a set of that many MiB, one after the other, all of it touched before.
-struct result zero_pages(uint64_t mib) {
-  static uint8_t *ram;
-  static uint64_t mapped;
+// The page faults of Linux: a byte of every page, none of which is there.
+struct result first_touch(uint64_t mib) {
+  uint8_t *ram = touched_ram(mib * MIB);
+  uint64_t failed = madvise(ram, mib * MIB, MADV_DONTNEED) != 0;
+  double start = begin(CPU);
+  touch(ram, mib * MIB);
+  return (struct result){since(CPU, start) / (double)(mib * MIB / PAGE), failed};
+}
+
+void zero_page(uint8_t *page) {
   static void *(*volatile zero)(void *, int, size_t) = memset; // a call each, as a fault handler makes
-  if (mapped != mib) {
-    if (ram) munmap(ram, mapped * MIB);
-    ram = map_ram(mib * MIB);
-    touch(ram, mib * MIB);
-    mapped = mib;
+  zero(page, 0, PAGE);
+}
+
+// What zeroing costs: 4 KiB at a time over a set of that many KiB, one after the other, all of it touched before.
+struct result zero_pages(uint64_t kib, uint64_t passes) {
+  uint8_t *ram = touched_ram(kib * KIB);
+  double start = begin(CPU);
+  for (uint64_t pass = 0; pass < passes; pass++)
+    for (size_t at = 0; at < kib * KIB; at += PAGE) zero_page(ram + at);
+  return (struct result){since(CPU, start) / (double)(passes * kib * KIB / PAGE), 0};
+}
+
+// Of a vCPU's mixed load, what a machine without a memory manager would have to do as well: requests to the model of
+// the device, walks, zeroed pages. One turn: 16 of the first, 64 of the second over 64 MiB, 4 of the third.
+struct result mixed(uint64_t turns) {
+  uint8_t *ram = touched_ram(4 * MIB);
+  uint64_t sum = walk_loads(16384, PAGE + 64, 1);
+  double start = begin(CPU);
+  for (uint64_t i = 0; i < turns; i++) {
+    sum += info_loop(16) + walk_loads(16384, PAGE + 64, 64);
+    for (int page = 0; page < 4; page++) zero_page(ram + (4 * i + page) % 1024 * PAGE);
   }
-  uint64_t pages = mib * MIB / PAGE;
-  double start = now();
-  for (uint64_t i = 0; i < pages; i++) zero(ram + i * PAGE, 0, PAGE);
-  return (struct result){(now() - start) / (double)pages, 0};
+  return (struct result){since(CPU, start) / (double)turns, sum};
 }

@@ -2,28 +2,44 @@
 //
 // Compiled by bench/native.mjs on the machine that runs the benchmark. A server on stdin: one line
 // `CONTROL ARGUMENT…` runs one round of that control and prints `NANOSECONDS CHECK`, the time of one operation
-// and a sum over its results. bench/run.mjs alternates these rounds with rounds of the engine, so that both see the
-// same load of the machine, and compares the sums where both sides compute the same thing.
+// and a sum over its results. `crew MEMBERS CONTROL ARGUMENT…` runs it in one or two threads (crew.c), on the CPUs of
+// the command line. The benchmark alternates these rounds with rounds of the engine, so that both see the same load
+// of the machine, and compares the sums where both sides compute the same thing.
 #include "control.h"
 #include <stdio.h>
 #include <string.h>
 
-int main(void) {
-  char line[256], name[32], op[32];
+char **crew_cpus;
+
+int control(const char *line, struct result *r) {
+  char name[32], op[32];
+  uint64_t a = 0, b = 0, c = 0;
+  if (sscanf(line, "walk %31s %lu %lu %lu", op, &a, &b, &c) == 4) *r = walk(op, a, b, c);
+  else if (sscanf(line, "plane %31s %lu %lu %lu", op, &a, &b, &c) == 4) *r = plane(op, a, b, c);
+  else if (sscanf(line, "%31s %lu %lu", name, &a, &b) < 2) return -1;
+  else if (!strcmp(name, "info")) *r = info(a);
+  else if (!strcmp(name, "dontneed-one")) *r = dontneed_one(a);
+  else if (!strcmp(name, "dontneed-one-touched")) *r = dontneed_one_touched(a);
+  else if (!strcmp(name, "dontneed-touched")) *r = dontneed_touched(a);
+  else if (!strcmp(name, "mprotect-one")) *r = mprotect_one(a);
+  else if (!strcmp(name, "mprotect-touched")) *r = mprotect_touched(a, b);
+  else if (!strcmp(name, "first-touch")) *r = first_touch(a);
+  else if (!strcmp(name, "zero-pages")) *r = zero_pages(a, b);
+  else if (!strcmp(name, "mixed")) *r = mixed(a);
+  else return -1;
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  (void)argc;
+  crew_cpus = argv + 1;
+  char line[256];
   while (fgets(line, sizeof line, stdin)) {
-    uint64_t a = 0, b = 0, c = 0;
+    unsigned members = 0;
+    int rest = 0;
     struct result r;
-    if (sscanf(line, "walk %31s %lu %lu %lu", op, &a, &b, &c) == 4) r = walk(op, a, b, c);
-    else if (sscanf(line, "plane %31s %lu %lu %lu", op, &a, &b, &c) == 4) r = plane(op, a, b, c);
-    else {
-      if (sscanf(line, "%31s %lu %lu", name, &a, &b) < 2) return 2;
-      if (!strcmp(name, "info")) r = info(a);
-      else if (!strcmp(name, "dontneed-one")) r = dontneed_one(a);
-      else if (!strcmp(name, "dontneed-touched")) r = dontneed_touched(a);
-      else if (!strcmp(name, "mprotect-touched")) r = mprotect_touched(a, b);
-      else if (!strcmp(name, "zero-pages")) r = zero_pages(a);
-      else return 2;
-    }
+    int status = sscanf(line, "crew %u %n", &members, &rest) == 1 ? crew(members, line + rest, &r) : control(line, &r);
+    if (status) return 2;
     printf("%.4f %lu\n", r.ns, r.check);
     fflush(stdout);
   }

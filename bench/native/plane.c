@@ -41,27 +41,36 @@ static uint64_t plane_count(const uint64_t *plane, uint64_t first, uint64_t n) {
 // Where operation `i` happens: anywhere in the lower half of the plane.
 static inline uint64_t place(uint64_t i, uint64_t span) { return (uint32_t)(i * 2654435761u) & (span / 2 - 1); }
 
+static NOINLINE uint64_t count(const uint64_t *words, uint64_t span, uint64_t pages, uint64_t n) {
+  uint64_t sum = 0;
+  for (uint64_t i = 0; i < n; i++) sum += plane_count(words, place(i, span), pages);
+  return sum;
+}
+
+static NOINLINE void mix(uint64_t *words, uint64_t span, uint64_t pages, uint64_t n) {
+  for (uint64_t i = 0; i < n; i++) {
+    if (i & 1) plane_clear(words, place(i, span), pages);
+    else plane_set(words, place(i, span), pages);
+  }
+}
+
 // `n` operations on ranges of `pages` pages in a plane of `span` pages (a power of two). `mix`: set and clear in
 // turn; `count`: of a plane with 3 pages of every 5. Check: low 32 bits of the sum of the counts, or nothing.
 struct result plane(const char *op, uint64_t span, uint64_t pages, uint64_t n) {
-  static uint64_t *words;
-  static uint64_t words_span;
-  if (words_span != span) {
-    free(words);
-    words = aligned_alloc(PAGE, (span / 8 + PAGE - 1) & ~(PAGE - 1));
-    words_span = span;
+  OWN uint64_t *kept;
+  OWN uint64_t kept_span;
+  if (kept_span != span) {
+    free(kept);
+    kept = aligned_alloc(PAGE, (span / 8 + PAGE - 1) & ~(PAGE - 1));
+    kept_span = span;
   }
+  uint64_t *words = kept;
   int counting = !strcmp(op, "count");
   memset(words, 0, span / 8);
   for (uint64_t page = 0; counting && page + 3 <= span; page += 5) plane_set(words, page, 3);
+  double start = begin(CPU);
   uint64_t sum = 0;
-  double start = now();
-  if (counting)
-    for (uint64_t i = 0; i < n; i++) sum += plane_count(words, place(i, span), pages);
-  else
-    for (uint64_t i = 0; i < n; i++) {
-      if (i & 1) plane_clear(words, place(i, span), pages);
-      else plane_set(words, place(i, span), pages);
-    }
-  return (struct result){(now() - start) / (double)n, sum & 0xffffffff};
+  if (counting) sum = count(words, span, pages, n);
+  else mix(words, span, pages, n);
+  return (struct result){since(CPU, start) / (double)n, sum & 0xffffffff};
 }

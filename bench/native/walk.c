@@ -12,7 +12,7 @@
 enum { EPT_READ = 1, EPT_WRITE = 2, EPT_EXEC = 4, EPT_LEAF = 1 << 7, EPT_WB = 6 << 3 };
 #define EPT_ADDRESS 0x000ffffffffff000ul
 
-static struct {
+OWN struct {
   uint8_t *arena;
   uint64_t next, root, pages;
 } ept;
@@ -59,23 +59,32 @@ static inline uint64_t ept_walk(uint64_t gpa, uint64_t need) {
   }
 }
 
+uint64_t walk_loads(uint64_t pages, uint64_t stride, uint64_t n) {
+  ept_build(pages);
+  uint64_t sum = 0, gpa = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    uint64_t hpa = ept_walk(gpa, EPT_READ);
+    if (hpa) sum += *(uint64_t *)(ept.arena + (hpa & ~7ul));
+    if ((gpa += stride) >= pages * PAGE) gpa -= pages * PAGE;
+  }
+  return sum;
+}
+
+static uint64_t walk_stores(uint64_t pages, uint64_t stride, uint64_t n) {
+  uint64_t found = 0, gpa = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    uint64_t hpa = ept_walk(gpa, EPT_WRITE);
+    if (hpa) *(uint64_t *)(ept.arena + (hpa & ~7ul)) = i, found++;
+    if ((gpa += stride) >= pages * PAGE) gpa -= pages * PAGE;
+  }
+  return found;
+}
+
 // `n` loads or stores of 8 bytes, `stride` bytes apart and round and round in the pages, as vcpuStride of the core.
 // Check: pages a store found, or the sum of what was loaded.
 struct result walk(const char *kind, uint64_t pages, uint64_t stride, uint64_t n) {
   ept_build(pages);
-  uint64_t sum = 0, gpa = 0;
-  double start = now();
-  if (!strcmp(kind, "store"))
-    for (uint64_t i = 0; i < n; i++) {
-      uint64_t hpa = ept_walk(gpa, EPT_WRITE);
-      if (hpa) *(uint64_t *)(ept.arena + (hpa & ~7ul)) = i, sum++;
-      if ((gpa += stride) >= pages * PAGE) gpa -= pages * PAGE;
-    }
-  else
-    for (uint64_t i = 0; i < n; i++) {
-      uint64_t hpa = ept_walk(gpa, EPT_READ);
-      if (hpa) sum += *(uint64_t *)(ept.arena + (hpa & ~7ul));
-      if ((gpa += stride) >= pages * PAGE) gpa -= pages * PAGE;
-    }
-  return (struct result){(now() - start) / (double)n, sum};
+  double start = begin(CPU);
+  uint64_t check = !strcmp(kind, "store") ? walk_stores(pages, stride, n) : walk_loads(pages, stride, n);
+  return (struct result){since(CPU, start) / (double)n, check};
 }
