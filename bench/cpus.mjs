@@ -60,3 +60,15 @@ export function pinThread(/** @type {number} */ cpu) {
   const tid = readlinkSync('/proc/thread-self').split('/')[2];
   execFileSync('taskset', ['-p', '-c', String(cpu), tid], { stdio: 'ignore' });
 }
+
+/**
+ * Nanoseconds that the calling thread has waited for its CPU since it began, 0 where the system does not say.
+ * Reference: Documentation/scheduler/sched-stats.rst.
+ */
+export function waited() {
+  try {
+    return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[1]);
+  } catch {
+    return 0;
+  }
+}

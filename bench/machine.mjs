@@ -5,6 +5,8 @@
 // the MMIO bus, the answer loaded from guest RAM.
 import { createSandbox } from '../dist/src/index.js';
 
+export { Func } from '../dist/assembly/abi/pvmemcontrol.js';
+
 export const BAR0 = 0xdffffff0;
 export const COMMAND = 8;
 const RESET = 0x060fe6d2;
@@ -24,21 +26,29 @@ export const GIB = 2 ** 30;
 /** Guest RAM for measurements begins here. */
 export const FIRST = 2 * MIB;
 
+/** What a driver's probe does: the device is reset and told these buffers, whose doorbells are RING, RING + 1, … */
+export function connect(
+  /** @type {import('../dist/src/index.js').Vm} */ vm,
+  /** @type {readonly number[]} */ buffers,
+) {
+  const command = (/** @type {number} */ value) => vm.guest.store(BAR0 + COMMAND, 4, value);
+  command(RESET);
+  for (const buffer of buffers) {
+    vm.guest.store(BAR0, 8, buffer);
+    command(REGISTER);
+  }
+  command(READY);
+  const answer = vm.guest.load(BAR0 + COMMAND, 4);
+  if (!answer.ok || Number(answer.value) !== ACK) throw new Error('the device is not ready');
+}
+
 export class Machine {
   /** @param {import('../dist/src/index.js').Vm} vm */
   constructor(vm) {
     this.vm = vm;
     this.core = vm.host.core;
     this.run = vm.guest.run(0);
-    for (const [offset, value, size] of [
-      [COMMAND, RESET, 4],
-      [0, BUFFER, 8],
-      [COMMAND, REGISTER, 4],
-      [COMMAND, READY, 4],
-    ])
-      vm.guest.store(BAR0 + offset, size, value);
-    const answer = vm.guest.load(BAR0 + COMMAND, 4);
-    if (!answer.ok || Number(answer.value) !== ACK) throw new Error('the device is not ready');
+    connect(vm, [BUFFER]);
     // A guest's stores reach RAM through its SLAT entry; here through the same frame.
     vm.guest.store(BUFFER, 8, 0);
     this.buffer = (this.core.x.ramPoke(vm.ptr, BigInt(BUFFER)) >>> 0) >>> 2;
@@ -103,5 +113,3 @@ export class Machine {
     if (pages !== len / PAGE) throw new Error(`touched ${pages} of ${len / PAGE} pages`);
   }
 }
-
-export const Func = { Info: 0, Dontneed: 1, MprotectR: 10, MprotectRw: 12 };

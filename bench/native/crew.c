@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 extern char **crew_cpus; // of the command line, NULL at the end
@@ -14,11 +15,12 @@ struct member {
   const char *line;
   int status;
   struct result result;
+  double waited_before, waited;
   int cpu;
 };
 static struct member members_of[2];
 static atomic_uint arrived, expected;
-static _Thread_local int in_crew;
+static _Thread_local struct member *me; // NULL outside a crew
 
 static double read_clock(clockid_t id) {
   struct timespec t;
@@ -27,11 +29,22 @@ static double read_clock(clockid_t id) {
 }
 
 static double now(enum clock clock) {
-  return read_clock(clock == WALL || in_crew ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID);
+  return read_clock(clock == WALL || me ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID);
+}
+
+// Nanoseconds that this thread has waited for its CPU since it began, 0 where the system does not say.
+// Reference: Documentation/scheduler/sched-stats.rst.
+static double waited(void) {
+  unsigned long ran, wait = 0;
+  FILE *file = fopen("/proc/thread-self/schedstat", "r");
+  if (file && fscanf(file, "%lu %lu", &ran, &wait) != 2) wait = 0;
+  if (file) fclose(file);
+  return (double)wait;
 }
 
 double begin(enum clock clock) {
-  if (in_crew) {
+  if (me) {
+    me->waited_before = waited();
     atomic_fetch_add(&arrived, 1);
     while (atomic_load(&arrived) < atomic_load(&expected)) // both are on their CPUs already: this is over soon
       ;
@@ -39,7 +52,11 @@ double begin(enum clock clock) {
   return now(clock);
 }
 
-double since(enum clock clock, double start) { return now(clock) - start; }
+double since(enum clock clock, double start) {
+  double ns = now(clock) - start;
+  if (me) me->waited = (waited() - me->waited_before) / ns;
+  return ns;
+}
 
 static void *serve(void *argument) { // never returns: the process ends with its input
   struct member *m = argument;
@@ -47,7 +64,7 @@ static void *serve(void *argument) { // never returns: the process ends with its
   CPU_ZERO(&set);
   CPU_SET(m->cpu, &set);
   sched_setaffinity(0, sizeof set, &set);
-  in_crew = 1;
+  me = m;
   for (;;) {
     sem_wait(&m->work);
     m->status = control(m->line, &m->result);
@@ -70,11 +87,12 @@ static int start(void) {
 }
 
 // The slowest member's time: the work of all is done when the last one ends.
-int crew(unsigned members, const char *line, struct result *result) {
+int crew(unsigned members, const char *line, struct result *result, double *share) {
   static int started;
   if (members < 1 || members > 3 || (!started && start())) return -1;
   started = 1;
   *result = (struct result){0, 0};
+  *share = 0;
   atomic_store(&arrived, 0);
   atomic_store(&expected, (unsigned)__builtin_popcount(members));
   for (int i = 0; i < 2; i++)
@@ -89,6 +107,7 @@ int crew(unsigned members, const char *line, struct result *result) {
       sem_wait(&m->done);
       status |= m->status;
       if (m->result.ns > result->ns) result->ns = m->result.ns;
+      if (m->waited > *share) *share = m->waited;
       result->check += m->result.check;
     }
   return status;

@@ -1,10 +1,11 @@
 // The native side of the benchmark: what the rows of docs/performance.md are compared with.
 //
 // Compiled by bench/native.mjs on the machine that runs the benchmark. A server on stdin: one line
-// `CONTROL ARGUMENT…` runs one round of that control and prints `NANOSECONDS CHECK`, the time of one operation
-// and a sum over its results. `crew MEMBERS CONTROL ARGUMENT…` runs it in one or two threads (crew.c), on the CPUs of
-// the command line. The benchmark alternates these rounds with rounds of the engine, so that both see the same load
-// of the machine, and compares the sums where both sides compute the same thing.
+// `CONTROL ARGUMENT…` runs one round of that control and prints `NANOSECONDS CHECK SHARE`: the time of one
+// operation, a sum over its results, and 0. `crew MEMBERS CONTROL ARGUMENT…` runs it in one or two threads (crew.c), on
+// the CPUs of the command line; SHARE is then the part of the time in which a thread waited for its CPU. The benchmark
+// alternates these rounds with rounds of the engine, so that both see the same load of the machine, and compares the
+// sums where both sides compute the same thing.
 #include "control.h"
 #include <stdio.h>
 #include <string.h>
@@ -38,9 +39,10 @@ int main(int argc, char **argv) {
     unsigned members = 0;
     int rest = 0;
     struct result r;
-    int status = sscanf(line, "crew %u %n", &members, &rest) == 1 ? crew(members, line + rest, &r) : control(line, &r);
-    if (status) return 2;
-    printf("%.4f %lu\n", r.ns, r.check);
+    double share = 0;
+    int in_crew = sscanf(line, "crew %u %n", &members, &rest) == 1;
+    if (in_crew ? crew(members, line + rest, &r, &share) : control(line, &r)) return 2;
+    printf("%.4f %lu %.4f\n", r.ns, r.check, share);
     fflush(stdout);
   }
   return 0;
