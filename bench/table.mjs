@@ -7,7 +7,7 @@ export function describe({ started, seconds, quick, machine, build, controls }) 
     machine.on.one.length > 0 ? `on CPU ${machine.on.one}, workers on ${machine.on.pair}` : 'not pinned';
   return [
     `${started.slice(0, 16).replace('T', ' ')} UTC, ${seconds} s${quick ? ', quick' : ''}`,
-    `Node ${machine.node}, ${machine.cpus} × ${machine.cpu}, ${machine.platform} ${machine.release}, ${on}, load ${machine.load.toFixed(1)}`,
+    `Node ${machine.node}, ${machine.cpus} × ${machine.cpu}, ${machine.platform} ${machine.release}, ${on}, load ${machine.load.toFixed(1)} at the end`,
     `slatbox ${build.version}, cores ${plain.sha256.slice(0, 12)} (plain), ${threads.sha256.slice(0, 12)} (threads)`,
     controls.available
       ? `controls: ${controls.command} (${controls.compiler})`
