@@ -2,12 +2,13 @@
 // gets programs by message, meets the others at a barrier, and takes the time of its own.
 import { parentPort, workerData } from 'node:worker_threads';
 import { instantiate } from '@assemblyscript/loader';
+import { napOn } from '../../dist/src/core/load.js';
 import { pinThread, waited } from '../cpus.mjs';
 
 /** @type {{ module: WebAssembly.Module, memory: WebAssembly.Memory, run: number, cpu: number, arrived: Int32Array }} */
 const { module, memory, run, cpu, arrived } = workerData;
 pinThread(cpu);
-const { instance } = await instantiate(module, { env: { memory } });
+const { instance } = await instantiate(module, { env: { memory, wait: napOn(memory) } });
 const x = /** @type {import('../../src/core/exports.ts').CoreExports} */ (
   /** @type {unknown} */ (instance.exports)
 );
