@@ -6,6 +6,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { cpus } from 'node:os';
 
+/**
+ * A measurement of threads: nanoseconds, and whether their CPUs were theirs. waited: the largest part of its time that a
+ * thread waited for its CPU. probe: of `probe` before and after, the slowest.
+ * @typedef {{ ns: number, waited: number, probe: number }} Timed
+ */
+
 /** A few hundred milliseconds of plain work; prints its time. */
 const SPIN =
   'let s=0;const t=process.hrtime.bigint();for(let i=0;i<3e8;i++)s=(s+i*7)|0;console.log(Number(process.hrtime.bigint()-t)+(s&0))';
@@ -71,4 +77,33 @@ export function waited() {
   } catch {
     return 0;
   }
+}
+
+const PROBE_TURNS = 40;
+const PROBE_STEPS = 4000;
+
+/**
+ * Nanoseconds of a fixed piece of arithmetic (about a tenth of a millisecond) in chains that do not wait for each
+ * other: what this CPU gives just now. When somebody else computes on the other half of its core, it takes up to twice
+ * as long, and neither this system nor a loop that waits for memory sees anything.
+ */
+export function probe() {
+  const begin = process.hrtime.bigint();
+  let sum = 0;
+  for (let turn = 0; turn < PROBE_TURNS; turn++) sum ^= chains(turn);
+  const ns = Number(process.hrtime.bigint() - begin);
+  return sum === 0.5 ? 0 : ns; // the sum is needed: else nothing would be computed
+}
+
+function chains(/** @type {number} */ seed) {
+  let [a, b, c, d, e, f] = [seed, 2, 3, 4, 5, 6];
+  for (let i = 0; i < PROBE_STEPS; i++) {
+    a = (a + i) | 0;
+    b = (b ^ i) | 0;
+    c = (c - i) | 0;
+    d = (d + 3) | 0;
+    e = (e ^ 7) | 0;
+    f = (f - 5) | 0;
+  }
+  return a ^ b ^ c ^ d ^ e ^ f;
 }

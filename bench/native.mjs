@@ -13,8 +13,8 @@ const FLAGS = ['-O3', '-march=native', '-pthread'];
 /**
  * @typedef {{ available: true, compiler: string, command: string, program: string }} Compiled
  * @typedef {{ available: false, reason: string }} NoControls
- * waited: of a crew, the part of its time in which a thread waited for its CPU.
- * @typedef {{ available: true, run(line: string): Promise<{ ns: number, check: bigint, waited: number }>, stop(): void }} NativeControls
+ * waited, probe: of a crew; else 0.
+ * @typedef {{ available: true, run(line: string): Promise<import('./cpus.mjs').Timed & { check: bigint }>, stop(): void }} NativeControls
  */
 
 /** Who calls it removes `dirname(program)` at the end. @returns {Compiled | NoControls} */
@@ -56,8 +56,8 @@ export function startNative(compiled, cpus) {
       child.stdin.write(`${line}\n`);
       const answer = await answers.next();
       if (answer.done) throw new Error(`native control ended at "${line}"`);
-      const [ns, check, waited] = answer.value.split(' ');
-      return { ns: Number(ns), check: BigInt(check), waited: Number(waited) };
+      const [ns, check, waited, probe] = answer.value.split(' ');
+      return { ns: Number(ns), check: BigInt(check), waited: Number(waited), probe: Number(probe) };
     },
     stop() {
       child.stdin.end();

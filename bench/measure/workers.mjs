@@ -2,75 +2,89 @@
 //
 // A round has six measurements, one after the other: native together, native alone on each CPU, engine together, engine
 // alone on each CPU. Each does a fixed amount of work in each thread, and its time ends with the last thread. So the
-// speed-up is 2 × (mean of the two alone) ÷ together. A round counts when the machine was free for it: no thread of
-// either side waited for its CPU (a measurement in which one did is made again), and the native threads reached what the row needs of them, but not more than two can
-// give. When too few rounds are like that, the row abstains. What the engine reached has no say in it.
+// speed-up is 2 × (mean of the two alone) ÷ together.
+//
+// A measurement is clean when the CPUs were free for it: no thread waited for its CPU, and plain arithmetic right before
+// and after it was as fast as ever (bench/cpus.mjs, probe). Another one is made again, a few times. A round counts when
+// all of its measurements are clean and the native threads reached what the row needs of them. When too few rounds are
+// like that, the row abstains. What the engine reached has no say in it.
 import { median } from '../harness.mjs';
 import { ROWS } from '../rows.mjs';
 import { Crew } from '../workers/crew.mjs';
 import { LOADS } from '../workers/loads.mjs';
 
 const PREFIX = 'workers-';
-/** For so many rounds, one of them counts. */
+/** For so many rounds, one of them must count. */
 const PATIENCE = 3;
 const LINUX_ROUNDS = 3;
-
 /** Of a measurement's time. A thread that waits for so long has met somebody else's work. */
 const WAITED = 0.02;
+/** Times the fastest probe. */
+const SLOWED = 1.15;
 /** Times that such a measurement is made again. */
 const AGAIN = 2;
-/** A speed-up of two threads beyond this is one that was disturbed when it was alone. */
-const IMPOSSIBLE = 2.15;
 
 /**
- * One side of a round: nanoseconds alone (mean of the two CPUs) and together, and the longest wait for a CPU.
- * @typedef {{ alone: number, together: number, waited: number }} Times
+ * One side of a round: nanoseconds alone (mean of the two CPUs) and together, the longest wait and the slowest probe.
+ * @typedef {{ alone: number, together: number, waited: number, probe: number }} Times
  * @typedef {{ engine: Times, control: Times }} Round
  */
 const speedup = (/** @type {Times} */ { alone, together }) => (2 * alone) / together;
 
-/** @typedef {(members: number[]) => Promise<{ ns: number, waited: number }>} Measurement */
+/** One side, the engine's crew or the native one, and the fastest probe it has seen. */
+class Side {
+  #once;
+  #fastest = Number.POSITIVE_INFINITY;
 
-/** @param {Measurement} once @returns {Promise<Times>} */
-async function times(once) {
-  const measure = async (/** @type {number[]} */ members) => {
-    let result = await once(members);
-    for (let again = 0; again < AGAIN && result.waited > WAITED; again++) result = await once(members);
-    return result;
-  };
-  const together = await measure([0, 1]);
-  const first = await measure([0]);
-  const second = await measure([1]);
-  return {
-    together: together.ns,
-    alone: (first.ns + second.ns) / 2,
-    waited: Math.max(together.waited, first.waited, second.waited),
-  };
+  /** @param {(members: number[]) => Promise<import('../cpus.mjs').Timed>} once */
+  constructor(once) {
+    this.#once = once;
+  }
+
+  /** @returns {Promise<Times>} */
+  async times() {
+    const together = await this.#measure([0, 1]);
+    const first = await this.#measure([0]);
+    const second = await this.#measure([1]);
+    const all = [together, first, second];
+    return {
+      together: together.ns,
+      alone: (first.ns + second.ns) / 2,
+      waited: Math.max(...all.map(({ waited }) => waited)),
+      probe: Math.max(...all.map(({ probe }) => probe)),
+    };
+  }
+
+  /** Whether the CPUs were free. */
+  clean(/** @type {{ waited: number, probe: number }} */ { waited, probe }) {
+    return waited <= WAITED && probe <= SLOWED * this.#fastest;
+  }
+
+  async #measure(/** @type {number[]} */ members) {
+    for (let again = 0; ; again++) {
+      const result = await this.#once(members);
+      this.#fastest = Math.min(this.#fastest, result.probe);
+      if (this.clean(result) || again === AGAIN) return result;
+    }
+  }
 }
 
-/** Both CPUs' crew in C. */
-const nativeTimes = (
+const nativeSide = (
   /** @type {import('../native.mjs').NativeControls} */ native,
   /** @type {string} */ line,
 ) =>
-  times(async (members) => {
+  new Side((members) => {
     const mask = members.reduce((bits, cpu) => bits | (1 << cpu), 0);
     return native.run(`crew ${mask} ${line}`);
   });
 
-/** Nanoseconds of one operation, with what has to be done before. */
-const engineTimes = (/** @type {Crew} */ crew, /** @type {import('../workers/loads.mjs').Load} */ load) =>
-  times(async (members) => {
+/** Nanoseconds of one operation, after what has to be done before. */
+const engineSide = (/** @type {Crew} */ crew, /** @type {import('../workers/loads.mjs').Load} */ load) =>
+  new Side(async (members) => {
     if (load.before) await crew.run(members, load.before, 1);
-    const { ns, waited } = await crew.run(members, load.program, load.rounds);
-    return { ns: ns / (load.rounds * load.operations), waited };
+    const timed = await crew.run(members, load.program, load.rounds);
+    return { ...timed, ns: timed.ns / (load.rounds * load.operations) };
   });
-
-/** Whether the machine was free for a round. @param {Round} round @param {number} needed of the control */
-const free = ({ engine, control }, needed) =>
-  Math.max(engine.waited, control.waited) <= WAITED &&
-  speedup(control) >= needed &&
-  speedup(control) <= IMPOSSIBLE;
 
 /** @param {string} id @param {number} needed @returns {import('../part.mjs').Measure} */
 const measure =
@@ -82,19 +96,19 @@ const measure =
     const crew = await Crew.open(cpus, { memory: '3G', pool: '512M', ...load.options });
     try {
       if (load.once) await crew.run([0, 1], load.once, 1);
-      // Compilation, first touch of memory.
-      await engineTimes(crew, load);
-      await nativeTimes(native, load.control);
+      const sides = { control: nativeSide(native, load.control), engine: engineSide(crew, load) };
+      const round = async () => ({
+        control: await sides.control.times(),
+        engine: await sides.engine.times(),
+      });
+      /** @type {(round: Round) => boolean} */
+      const counts = ({ control, engine }) =>
+        sides.control.clean(control) && sides.engine.clean(engine) && speedup(control) >= needed;
+      await round(); // compilation, first touch of memory
       /** @type {Round[]} */
       const all = [];
-      /** @type {Round[]} */
-      const counted = [];
-      while (all.length < rounds * PATIENCE && counted.length < rounds) {
-        const control = await nativeTimes(native, load.control);
-        const round = { control, engine: await engineTimes(crew, load) };
-        all.push(round);
-        if (free(round, needed)) counted.push(round);
-      }
+      while (all.length < rounds * PATIENCE && all.filter(counts).length < rounds) all.push(await round());
+      const counted = all.filter(counts);
       const linux = load.linux ? await linuxFigures(native, load.linux) : [];
       if (counted.length * PATIENCE >= rounds) return result(counted, all.length, linux);
       const { parts, figures } = result(all, all.length, linux);
@@ -129,7 +143,8 @@ async function linuxFigures(
   /** @type {string} */ line,
 ) {
   const all = [];
-  for (let round = 0; round < LINUX_ROUNDS; round++) all.push(await nativeTimes(native, line));
+  const side = nativeSide(native, line);
+  for (let round = 0; round < LINUX_ROUNDS; round++) all.push(await side.times());
   return [
     { what: "Linux's own call, two threads ÷ one", value: median(all.map(speedup)), unit: '×' },
     { what: "Linux's own call alone", value: median(all.map(({ alone }) => alone)), unit: 'ns' },

@@ -22,8 +22,11 @@ struct result {
 // One round of a control, by its line of input: 0, or -1 for a line nobody understands.
 int control(const char *line, struct result *result);
 // The same by up to two threads at once, on the CPUs given at the start: `members` is a bit a thread.
-// `share` becomes the largest part of its time that one of them spent waiting for its CPU.
-int crew(unsigned members, const char *line, struct result *result, double *share);
+struct cpus {
+  double waited; // the largest part of its time that a thread waited for its CPU
+  double probe;  // nanoseconds of a fixed piece of arithmetic before and after, the slowest
+};
+int crew(unsigned members, const char *line, struct result *result, struct cpus *cpus);
 
 // The clock of a round. Alone it is processor time, as bench/harness.mjs counts it (CPU), or the clock on the wall
 // for what is over in less (WALL). In a crew begin() first waits for the others, and the clock is always the wall's.

@@ -15,7 +15,8 @@ struct member {
   const char *line;
   int status;
   struct result result;
-  double waited_before, waited;
+  double waited_before;
+  struct cpus cpus;
   int cpu;
 };
 static struct member members_of[2];
@@ -42,9 +43,21 @@ static double waited(void) {
   return (double)wait;
 }
 
+// bench/cpus.mjs has the same: what this CPU gives just now, while others may compute on the other half of its core.
+static double probe(void) {
+  uint64_t a = 1, b = 2, c = 3, d = 4, e = 5, f = 6;
+  double start = read_clock(CLOCK_MONOTONIC);
+  for (uint64_t i = 0; i < 160000; i++) {
+    a += i, b ^= i, c -= i, d += 3, e ^= 7, f -= 5;
+    __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f)); // one after the other, as it stands
+  }
+  return read_clock(CLOCK_MONOTONIC) - start;
+}
+
 double begin(enum clock clock) {
   if (me) {
     me->waited_before = waited();
+    me->cpus.probe = probe();
     atomic_fetch_add(&arrived, 1);
     while (atomic_load(&arrived) < atomic_load(&expected)) // both are on their CPUs already: this is over soon
       ;
@@ -54,7 +67,11 @@ double begin(enum clock clock) {
 
 double since(enum clock clock, double start) {
   double ns = now(clock) - start;
-  if (me) me->waited = (waited() - me->waited_before) / ns;
+  if (me) {
+    double after = probe();
+    if (after > me->cpus.probe) me->cpus.probe = after;
+    me->cpus.waited = (waited() - me->waited_before) / ns;
+  }
   return ns;
 }
 
@@ -87,12 +104,12 @@ static int start(void) {
 }
 
 // The slowest member's time: the work of all is done when the last one ends.
-int crew(unsigned members, const char *line, struct result *result, double *share) {
+int crew(unsigned members, const char *line, struct result *result, struct cpus *cpus) {
   static int started;
   if (members < 1 || members > 3 || (!started && start())) return -1;
   started = 1;
   *result = (struct result){0, 0};
-  *share = 0;
+  *cpus = (struct cpus){0, 0};
   atomic_store(&arrived, 0);
   atomic_store(&expected, (unsigned)__builtin_popcount(members));
   for (int i = 0; i < 2; i++)
@@ -107,7 +124,8 @@ int crew(unsigned members, const char *line, struct result *result, double *shar
       sem_wait(&m->done);
       status |= m->status;
       if (m->result.ns > result->ns) result->ns = m->result.ns;
-      if (m->waited > *share) *share = m->waited;
+      if (m->cpus.waited > cpus->waited) cpus->waited = m->cpus.waited;
+      if (m->cpus.probe > cpus->probe) cpus->probe = m->cpus.probe;
       result->check += m->result.check;
     }
   return status;

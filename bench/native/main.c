@@ -1,9 +1,9 @@
 // The native side of the benchmark: what the rows of docs/performance.md are compared with.
 //
 // Compiled by bench/native.mjs on the machine that runs the benchmark. A server on stdin: one line
-// `CONTROL ARGUMENT…` runs one round of that control and prints `NANOSECONDS CHECK SHARE`: the time of one
-// operation, a sum over its results, and 0. `crew MEMBERS CONTROL ARGUMENT…` runs it in one or two threads (crew.c), on
-// the CPUs of the command line; SHARE is then the part of the time in which a thread waited for its CPU. The benchmark
+// `CONTROL ARGUMENT…` runs one round of that control and prints `NANOSECONDS CHECK WAITED PROBE`: the time of one
+// operation, a sum over its results, and two zeros. `crew MEMBERS CONTROL ARGUMENT…` runs it in one or two threads
+// (crew.c) on the CPUs of the command line; the last two then say whether these were free (struct cpus). The benchmark
 // alternates these rounds with rounds of the engine, so that both see the same load of the machine, and compares the
 // sums where both sides compute the same thing.
 #include "control.h"
@@ -39,10 +39,10 @@ int main(int argc, char **argv) {
     unsigned members = 0;
     int rest = 0;
     struct result r;
-    double share = 0;
+    struct cpus cpus = {0, 0};
     int in_crew = sscanf(line, "crew %u %n", &members, &rest) == 1;
-    if (in_crew ? crew(members, line + rest, &r, &share) : control(line, &r)) return 2;
-    printf("%.4f %lu %.4f\n", r.ns, r.check, share);
+    if (in_crew ? crew(members, line + rest, &r, &cpus) : control(line, &r)) return 2;
+    printf("%.4f %lu %.4f %.0f\n", r.ns, r.check, cpus.waited, cpus.probe);
     fflush(stdout);
   }
   return 0;

@@ -71,9 +71,10 @@ export class Crew {
 
   /**
    * Runs `rounds` rounds of a program on each of these vCPUs, all at once: nanoseconds until the last of them had
-   * ended, and the largest part of its time that one of them waited for its CPU. Throws when a step failed, or when a
-   * vCPU does not come back. The program may be another one on each: it is made for the vCPU.
+   * ended, and the worst of what the CPUs did meanwhile. Throws when a step failed, or when a vCPU does not come back.
+   * The program may be another one on each: it is made for the vCPU.
    * @param {readonly number[]} members @param {(cpu: number) => readonly Step[]} program @param {number} rounds
+   * @returns {Promise<import('../cpus.mjs').Timed>}
    */
   async run(members, program, rounds) {
     const { core, vm } = this;
@@ -86,7 +87,7 @@ export class Crew {
         const worker = /** @type {Worker} */ (this.#workers[cpu]);
         worker.postMessage({ at, steps: steps.length, rounds, members: members.length });
         const signal = AbortSignal.timeout(PATIENCE);
-        return /** @type {Promise<[{ ns: number, waited: number }]>} */ (once(worker, 'message', { signal }));
+        return /** @type {Promise<[import('../cpus.mjs').Timed]>} */ (once(worker, 'message', { signal }));
       }),
     );
     core.x.threadsFold(vm.ptr);
@@ -94,6 +95,7 @@ export class Crew {
     return {
       ns: Math.max(...times.map(([{ ns }]) => ns)),
       waited: Math.max(...times.map(([{ waited }]) => waited)),
+      probe: Math.max(...times.map(([{ probe }]) => probe)),
     };
   }
 
