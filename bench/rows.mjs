@@ -163,7 +163,7 @@ const WORKERS = [
   scaling('dontneed', 'DONTNEED of 1 untouched page', 'walks in 2 MiB'),
   scaling('dontneed-touched', 'store to a page and DONTNEED of it', 'memset of one page'),
   scaling('mprotect', 'MPROTECT_R and RW in turn, 64 MiB backed', 'ranges of a bit plane'),
-  scaling('faults', 'first touch of 64 MiB', 'memset of 64 MiB, 4 KiB at a time'),
+  scaling('faults', 'first touch of 128 MiB', 'memset of 128 MiB, 4 KiB at a time'),
   scaling('mixed', 'all requests and touches mixed', 'device model, walks and memset mixed'),
   // Each call changes the list of mappings, which is one list and has one lock, as in Linux.
   {

@@ -30,10 +30,10 @@ async function start(args) {
 }
 
 /** @param {import('../context.mjs').Context} context */
-export async function startupCold({ build, fewRounds }) {
+export async function startupCold({ build }) {
   const guests = SIZES.map((size) => [size, async () => (await start([COLD, build, size])).ms]);
   const sides = /** @type {Record<string, () => Promise<number>>} */ (Object.fromEntries(guests));
-  const result = await interleave(fewRounds, {
+  const result = await interleave(5, {
     ...sides,
     nothing: async () => (await start(['-e', 'console.log("started")'])).ms,
   });

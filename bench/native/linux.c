@@ -117,15 +117,15 @@ struct result zero_pages(uint64_t kib, uint64_t passes) {
   return (struct result){since(CPU, start) / (double)(passes * kib * KIB / PAGE), 0};
 }
 
-// Of a vCPU's mixed load, what a machine without a memory manager would have to do as well: requests to the model of
-// the device, walks, zeroed pages. One turn: 16 of the first, 64 of the second over 64 MiB, 4 of the third.
+// Of a vCPU's mixed load, what a machine without a memory manager would have to do as well: 24 requests to the model of
+// the device, 64 walks over 64 MiB, 64 pages zeroed, of as many.
 struct result mixed(uint64_t turns) {
-  uint8_t *ram = touched_ram(4 * MIB);
-  uint64_t sum = walk_loads(16384, PAGE + 64, 1);
+  uint8_t *ram = touched_ram(64 * PAGE);
+  uint64_t sum = walk_loads(16384, PAGE + 64, 1); // makes the tables
   double start = begin(CPU);
   for (uint64_t i = 0; i < turns; i++) {
-    sum += info_loop(16) + walk_loads(16384, PAGE + 64, 64);
-    for (int page = 0; page < 4; page++) zero_page(ram + (4 * i + page) % 1024 * PAGE);
+    sum += info_loop(24) + walk_loads(16384, PAGE + 64, 64);
+    for (int page = 0; page < 64; page++) zero_page(ram + page * PAGE);
   }
   return (struct result){since(CPU, start) / (double)turns, sum};
 }

@@ -74,7 +74,7 @@ export const LOADS = {
     rounds: 400,
     operations: 1,
     program: mixed,
-    control: 'mixed 4000',
+    control: 'mixed 3000',
     options: { swap: '64M' },
   },
   'mprotect-1': {
