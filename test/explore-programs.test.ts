@@ -5,8 +5,9 @@ import type { Vm } from '../src/machine.ts';
 import { Cpu } from './explore/calls.ts';
 import type { Call } from './explore/fiber.ts';
 import { exploreMachine } from './explore/machine.ts';
-import { bring, emptyPool, farPage, PAGE } from './explore/operations.ts';
+import { bring, emptyPool, farPage, fillPool, PAGE } from './explore/operations.ts';
 import { Trial } from './explore/trial.ts';
+import { hvaAt } from './support/machines.ts';
 
 const P = 640n * PAGE;
 const Q = 641n * PAGE;
@@ -96,6 +97,31 @@ const ROWS: readonly Row[] = [
     reclaims: true,
     interruptions: 1,
     always: (outcome) => outcome.includes('a: stored | = 0x7') && /640:page:7:/.test(outcome),
+  },
+  {
+    name: 'reclaim waits for the only chunk that has pages to take',
+    setUp: (vm) => {
+      bring(vm, 'backed', [640n, 641n]);
+      vm.guest.pvmemcontrol.free({ gpa: Q, len: PAGE });
+      fillPool(vm);
+    },
+    programs: (a, b) => [[a.touch(P, 7), a.request(Func.MprotectR, P, PAGE)], [b.store(farPage(1), 1n)]],
+    gfns: [640n, 641n, farPage(1) / PAGE],
+    reclaims: true,
+    always: (outcome) => !outcome.includes('OutOfMemory'),
+  },
+  {
+    name: 'reclaim for a request buffer waits too: the device does not break',
+    setUp: (vm) => {
+      bring(vm, 'backed', [640n, 641n]);
+      vm.guest.pvmemcontrol.pageout({ gpa: 0x9000n, len: PAGE });
+      fillPool(vm);
+      vm.vmm.munlock(hvaAt(vm, 0x9000n), PAGE);
+    },
+    programs: (a, b) => [[a.request(Func.MprotectR, P, PAGE)], [b.request(Func.Mlock, Q, PAGE)]],
+    gfns: [640n, 641n],
+    reclaims: true,
+    always: (outcome) => !outcome.includes('OutOfMemory') && /^device 2 /m.test(outcome),
   },
   {
     name: 'a store behind FREE is kept, or came before it',

@@ -5,8 +5,9 @@
 // The lock of a chunk is found by its number, modulo LOCK_COUNT. A VM in which two RAM regions share a SLAT leaf table
 // drops the upper bits of the number: hva and gfn of a page agree in the lower nine bits (regions are congruent modulo
 // 1 GiB), so both chunks behind such a table have one lock.
-import { LOCK_COUNT, LOCK_SIZE, LOCKS, VM_LOCK_FIRST, VM_LOCK_MASK } from './layout';
-import { lock, tryLock, unlock } from './lock';
+import { SyncPoint } from '../abi/sync';
+import { LOCK_COUNT, LOCK_SIZE, LOCKS, RUN_MISSED, RUN_MISSED_OWNER, VM_LOCK_FIRST, VM_LOCK_MASK } from './layout';
+import { lock, pause, tryLock, unlock } from './lock';
 import { self, THREADS } from './thread';
 
 // @ts-ignore: decorator
@@ -43,11 +44,36 @@ export function chunkTry(vm: usize, vpn: u64): u32 {
   if (THREADS) {
     if (self != 0) {
       const p = lockOf(vm, vpn);
-      if (atomic.load<u32>(p) == <u32>self) return 2;
-      return tryLock(p) ? 1 : 0;
+      const owner = atomic.load<u32>(p);
+      if (owner == <u32>self) return 2;
+      if (tryLock(p)) return 1;
+      store<u32>(self, <u32>p, RUN_MISSED);
+      store<u32>(self, owner, RUN_MISSED_OWNER);
+      return 0;
     }
   }
   return 2;
+}
+
+/** As many attempts as Linux makes before it gives up (MAX_RECLAIM_RETRIES). */
+const ATTEMPTS: u32 = 16;
+
+/**
+ * What the operation needed could not be had. Whether to try once more, after `attempts`: a chunk that somebody else was
+ * at work on was left out, and has been let go now. No lock is held: who is waited for may be waiting for one of ours.
+ */
+export function chunkMissed(attempts: u32): bool {
+  if (THREADS) {
+    if (self != 0 && attempts < ATTEMPTS) {
+      const p: usize = load<u32>(self, RUN_MISSED);
+      if (p == 0) return false;
+      store<u32>(self, 0, RUN_MISSED);
+      const owner = load<u32>(self, RUN_MISSED_OWNER);
+      if (owner != 0 && atomic.load<u32>(p) == owner) pause(p, owner, SyncPoint.LockWait);
+      return true;
+    }
+  }
+  return false;
 }
 
 /** Take back what chunkTry answered. */

@@ -6,7 +6,7 @@ import { Access, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
-import { chunkLock, chunkUnlock } from '../base/chunk-lock';
+import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
 import { local } from '../base/thread';
 import { slotOf, slotVpn } from '../memslot/table';
 import { faultIn } from '../mm/fault';
@@ -32,9 +32,13 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
   event(EventKind.Violation, vm, access, gfn, 0, 0);
   const cause = scope();
   const vpn = slotVpn(slot, gfn);
-  chunkLock(vm, vpn);
-  const status = map(vm, gfn, vpn, access == Access.Write);
-  chunkUnlock(vm, vpn);
+  let status: Status;
+  let attempts: u32 = 0;
+  do {
+    chunkLock(vm, vpn);
+    status = map(vm, gfn, vpn, access == Access.Write);
+    chunkUnlock(vm, vpn);
+  } while (status == Status.OutOfMemory && chunkMissed(attempts++));
   unscope(cause);
   return status;
 }

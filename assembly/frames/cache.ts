@@ -8,7 +8,7 @@
 import { HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_VM_COUNT, RUN_CACHE_ARENA, RUN_CACHE_FRAMES, VM_BASE, VM_CPUS, VM_SIZE } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { runOf, self, threaded } from '../base/thread';
-import { poolBump, poolGet, poolHigh, poolLock, poolPop, poolPut, poolPutChunk, poolTakeFresh } from './pool';
+import { poolBump, poolFree, poolGet, poolHigh, poolLock, poolPop, poolPut, poolPutChunk, poolTakeFresh } from './pool';
 
 const COUNT: usize = 8;
 const NEXT: usize = 12;
@@ -150,6 +150,20 @@ function steal(pool: usize): u32 {
     }
   }
   return 0;
+}
+
+/** Free pages of the pool and of all caches. While threads run a hint, as poolFree is. */
+export function pagesFree(pool: usize): u32 {
+  let free = poolFree(pool);
+  if (!threaded()) return free;
+  for (let v: u32 = 0, vms = load<u32>(HOST_VM_COUNT); v < vms; v++) {
+    const vm = VM_BASE + <usize>v * VM_SIZE;
+    for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) {
+      const cache = cacheOf(runOf(vm, cpu), pool);
+      free += load<u32>(cache, COUNT) + load<u32>(cache, END) - load<u32>(cache, NEXT);
+    }
+  }
+  return free;
 }
 
 /** What a thread that has ended kept goes back. On the main thread. */

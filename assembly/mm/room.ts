@@ -10,6 +10,7 @@ import { nextLeafTable } from '../slat/entry';
 import { slatZapAll, slatZapTable } from '../slat/zap';
 import { count, event } from '../trace/events';
 import { arenaGet } from '../frames/arena';
+import { pagesFree } from '../frames/cache';
 import { poolFree } from '../frames/pool';
 
 export function slatMakeRoom(): void {
@@ -48,9 +49,9 @@ const SLAT_RESERVE: u32 = 64;
 
 /** A zeroed metadata page, at the SLAT's cost if need be; 0 when there is none. */
 export function metadataGet(): usize {
-  if (poolFree(HOST_ARENA) <= SLAT_RESERVE) {
+  if (poolFree(HOST_ARENA) <= SLAT_RESERVE && pagesFree(HOST_ARENA) <= SLAT_RESERVE) {
     slatMakeRoom();
-    if (poolFree(HOST_ARENA) <= SLAT_RESERVE) return 0;
+    if (pagesFree(HOST_ARENA) <= SLAT_RESERVE) return 0;
   }
   return arenaGet();
 }

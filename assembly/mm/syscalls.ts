@@ -8,7 +8,7 @@ import {
 } from '../abi/vm-flags';
 import { VM_LOCKED_VM, VM_MEMLOCK, VM_NAMES } from '../base/layout';
 import { max, min } from '../base/math';
-import { rangeLock, rangeUnlock } from '../base/chunk-lock';
+import { chunkMissed, rangeLock, rangeUnlock } from '../base/chunk-lock';
 import { faultIn } from './fault';
 import { chunkOf } from './page-state';
 import { mapsFull, vmaCut, vmaModify } from './modify';
@@ -178,8 +178,14 @@ export function mlock(vm: usize, start: u64, length: u64): Errno {
   const first = start & PAGE_MASK;
   // A range that ends behind 2^64 gets no further than applyLock.
   rangeLock(vm, first >> 12, (first + len) >> 12);
-  const errno = lockLocked(vm, first, len, limit);
+  let errno = lockLocked(vm, first, len, limit);
   rangeUnlock(vm, first >> 12, (first + len) >> 12);
+  // Linux populates after the mmap lock is given back (__mm_populate), so others may come in between here as well.
+  for (let attempts: u32 = 0; errno == Errno.EAGAIN && chunkMissed(attempts); attempts++) {
+    rangeLock(vm, first >> 12, (first + len) >> 12);
+    errno = populateLocked(vm, first, len);
+    rangeUnlock(vm, first >> 12, (first + len) >> 12);
+  }
   return errno;
 }
 
@@ -187,11 +193,15 @@ function lockLocked(vm: usize, first: u64, len: u64, limit: u64): Errno {
   vmaLock(vm);
   const error = withinLimit(vm, first, len, limit) ? applyLock(vm, first, len, true) : Errno.ENOMEM;
   vmaUnlock(vm);
-  if (error != Errno.OK) return error;
+  return error == Errno.OK ? populateLocked(vm, first, len) : error;
+}
+
+function populateLocked(vm: usize, first: u64, len: u64): Errno {
   const end = (first + len) >> 12;
   let vpn = first >> 12;
   while (vpn < end) {
     const v = vmaOf(vm, vpn);
+    if (v == 0) return Errno.OK; // unmapped since it was marked: nothing to bring in (linux: find_vma_intersection)
     // PROT_NONE: GUP says EFAULT, mlock ENOMEM; what lies before it was populated.
     if ((load<u32>(v, VMA_FLAGS) & (VM_READ | VM_WRITE)) == 0) return Errno.ENOMEM;
     const stop = min(load<u64>(v, VMA_END), end);

@@ -99,8 +99,9 @@ export function slatZapTable(vm: usize, gfn: u64, next: u64): u64 {
   let table: usize = load<u32>(vm, VM_ROOT);
   for (let shift: u64 = 27; shift > 9; shift -= 9) table = entryTable(load<u64>(table + (<usize>((gfn >> shift) & 511) << 3)));
   const p = table + (<usize>((gfn >> 9) & 511) << 3);
-  const child = entryTable(load<u64>(p));
-  if (load<u16>(tableCount(child)) == 0) unlink(vm, table, p, child);
+  const e = load<u64>(p);
+  // Looked at again: until the chunk was locked another thread may have been here.
+  if ((e & EPT_RWX) != 0 && load<u16>(tableCount(entryTable(e))) == 0) unlink(vm, table, p, entryTable(e));
   return zapped;
 }
 

@@ -41,15 +41,17 @@ const FILLER = 1536n * PAGE;
 /** Pages that reclaim can take while vCPUs are at work on those of the place: in a chunk of their own. */
 const SPARE = range(2100n, 4n);
 
-/**
- * Takes all frames of the pool, so that the next page costs one that the pages of the place or the spare ones have. The
- * rest is locked, request buffers too.
- */
-export function emptyPool(vm: Vm): void {
-  vm.guest.touch({ ...SPARE, write: true });
+/** Takes all frames of the pool and locks them, request buffers too: the next page costs one that is there already. */
+export function fillPool(vm: Vm): void {
   vm.vmm.mlock(hvaAt(vm, 0x8000n), BigInt(vm.cpus) * PAGE);
   vm.vmm.mlock(hvaAt(vm, FILLER), BigInt(vm.host.frames().free) * PAGE);
   if (vm.host.frames().free !== 0) throw new Error('the pool is not empty');
+}
+
+/** The same, but reclaim finds pages besides those of the place: the spare ones. */
+export function emptyPool(vm: Vm): void {
+  vm.guest.touch({ ...SPARE, write: true });
+  fillPool(vm);
 }
 
 /** The pages stay, their SLAT entries go. */

@@ -4,7 +4,7 @@ import { Status } from '../../abi/status';
 import { BUF_SIZE } from '../../abi/pvmemcontrol';
 import { PAGE_SIZE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, ZERO_PAGE } from '../../base/layout';
 import { bitGet, bitSet } from '../../base/bits';
-import { chunkLock, chunkUnlock } from '../../base/chunk-lock';
+import { chunkLock, chunkMissed, chunkUnlock } from '../../base/chunk-lock';
 import { local, THREADS } from '../../base/thread';
 import { frameAddress } from '../../frames/bytes';
 import { slotOf, slotVpn } from '../../memslot/table';
@@ -60,16 +60,20 @@ export function bufferStore(vm: usize, n: u32, gpa: u64, from: usize): bool {
   const slot = slotOf(vm, gpa >> 12);
   if (slot == 0) return false;
   const vpn = slotVpn(slot, gpa >> 12);
-  chunkLock(vm, vpn);
-  const p = ramByte(vm, vpn, gpa, true);
-  if (p != 0) {
-    copyPart(p, from, BUF_SIZE);
-    const l = local(vm);
-    store<u32>(l, <u32>p, VM_BUF_AT);
-    store<u64>(l, vpn, VM_BUF_VPN);
-    store<u32>(l, n, VM_BUF_CONN);
-  }
-  chunkUnlock(vm, vpn);
+  let p: usize;
+  let attempts: u32 = 0;
+  do {
+    chunkLock(vm, vpn);
+    p = ramByte(vm, vpn, gpa, true);
+    if (p != 0) {
+      copyPart(p, from, BUF_SIZE);
+      const l = local(vm);
+      store<u32>(l, <u32>p, VM_BUF_AT);
+      store<u64>(l, vpn, VM_BUF_VPN);
+      store<u32>(l, n, VM_BUF_CONN);
+    }
+    chunkUnlock(vm, vpn);
+  } while (p == 0 && chunkMissed(attempts++));
   return p != 0;
 }
 
@@ -88,13 +92,17 @@ function ramPart(vm: usize, gpa: u64, at: usize, n: u32, write: bool): bool {
   const slot = slotOf(vm, gpa >> 12);
   if (slot == 0) return false;
   const vpn = slotVpn(slot, gpa >> 12);
-  chunkLock(vm, vpn);
-  const p = ramByte(vm, vpn, gpa, write);
-  if (p != 0) {
-    if (write) copyPart(p, at, n);
-    else copyPart(at, p, n);
-  }
-  chunkUnlock(vm, vpn);
+  let p: usize;
+  let attempts: u32 = 0;
+  do {
+    chunkLock(vm, vpn);
+    p = ramByte(vm, vpn, gpa, write);
+    if (p != 0) {
+      if (write) copyPart(p, at, n);
+      else copyPart(at, p, n);
+    }
+    chunkUnlock(vm, vpn);
+  } while (p == 0 && chunkMissed(attempts++));
   return p != 0;
 }
 
