@@ -50,7 +50,7 @@ describe('imports › the core', () => {
     fault: ['mm', ...BELOW_MM],
     device: ['mm', ...BELOW_MM],
     bus: ['device', 'base', 'abi', 'trace'],
-    vcpu: ['bus', 'device', 'fault', ...BELOW_MM],
+    vcpu: ['bus', 'device', 'fault', 'mm', ...BELOW_MM],
     observe: ['device', 'mm', ...BELOW_MM],
   };
   const room = (file: string): string => file.split('/')[1] as string;

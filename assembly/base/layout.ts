@@ -112,6 +112,7 @@ export const RUN_EVENTS: usize = 224; // u32, address of its event ring, 0 = non
 export const RUN_FENCE: usize = 228; // u32, written to order stores before loads
 export const RUN_MISSED: usize = 232; // u32, lock of the chunk that reclaim last found busy, 0 = none
 export const RUN_MISSED_OWNER: usize = 236; // u32, who held it
+export const RUN_VMAS_HELD: usize = 240; // u32, whether this thread holds the VMA lock of its VM
 export const RUN_VMA: usize = 256; // 32 bytes, copy of the VMA last looked up
 export const RUN_VMA_ASIDE: usize = 288; // 32 bytes, the same for reclaim, which comes in between
 export const RUN_CACHE_FRAMES: usize = 448; // page caches, frames/cache.ts

@@ -66,19 +66,24 @@ function walkVmas(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u
 
 function walkLocked(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u64): Errno {
   let unmapped: Errno = Errno.OK;
+  // Advice about VMAs holds the list from look to change; advice about pages has no use for it.
+  const updates = advice != Madv.Dontneed && advice != Madv.Free && advice != Madv.Pageout && advice != Madv.Remove;
   while (vpn < end) {
+    if (updates) vmaLock(vm);
     const v = vmaFrom(vm, vpn);
-    if (v == 0) return Errno.ENOMEM;
-    const start = load<u64>(v, VMA_START);
+    const start = v == 0 ? end : load<u64>(v, VMA_START);
     if (vpn < start) {
       unmapped = Errno.ENOMEM;
       vpn = start;
-      if (vpn >= end) break;
     }
-    const stop = min(load<u64>(v, VMA_END), end);
-    const error = advise(vm, v, vpn, stop, advice, kind, name);
+    let error: Errno = Errno.OK;
+    if (vpn < end) {
+      const stop = min(load<u64>(v, VMA_END), end);
+      error = advise(vm, v, vpn, stop, advice, kind, name);
+      vpn = stop;
+    }
+    if (updates) vmaUnlock(vm);
     if (error != Errno.OK) return error;
-    vpn = stop;
   }
   return unmapped;
 }
@@ -118,14 +123,7 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
 /** madvise_update_vma: out of mappings is EAGAIN here. */
 function updateVma(vm: usize, v: usize, vpn: u64, end: u64, flags: u32, name: u64): Errno {
   if (flags == load<u32>(v, VMA_FLAGS) && name == load<u64>(v, VMA_NAME)) return Errno.OK;
-  return modify(vm, vpn, end, flags, name) == Errno.OK ? Errno.OK : Errno.EAGAIN;
-}
-
-function modify(vm: usize, vpn: u64, end: u64, flags: u32, name: u64): Errno {
-  vmaLock(vm);
-  const errno = vmaModify(vm, vpn, end, flags, name);
-  vmaUnlock(vm);
-  return errno;
+  return vmaModify(vm, vpn, end, flags, name) == Errno.OK ? Errno.OK : Errno.EAGAIN;
 }
 
 export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
@@ -142,32 +140,41 @@ export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
 
 function protectLocked(vm: usize, vpn: u64, end: u64, prot: i32): Errno {
   while (vpn < end) {
+    vmaLock(vm);
     const v = vmaOf(vm, vpn);
-    if (v == 0) return Errno.ENOMEM;
+    if (v == 0) {
+      vmaUnlock(vm);
+      return Errno.ENOMEM;
+    }
     const stop = min(load<u64>(v, VMA_END), end);
-    const error = protectPiece(vm, v, vpn, stop, prot);
+    const old = load<u32>(v, VMA_FLAGS);
+    const flags = protectedFlags(v, old, prot);
+    const error = flags == old ? Errno.OK : vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME));
+    vmaUnlock(vm);
     if (error != Errno.OK) return error;
+    if (flags != old) protectPages(vm, vpn, stop, old, flags);
     vpn = stop;
   }
   return Errno.OK;
 }
 
-/** mprotect_fixup */
-function protectPiece(vm: usize, v: usize, vpn: u64, end: u64, prot: i32): Errno {
-  const old = load<u32>(v, VMA_FLAGS);
-  let flags = (old & ~(<u32>(VM_READ | VM_WRITE))) | (prot & (Prot.Read | Prot.Write));
-  if (flags == old) return Errno.OK;
+/** mprotect_fixup: the flags that VMA v, which has `old`, gets. */
+function protectedFlags(v: usize, old: u32, prot: i32): u32 {
+  const flags = (old & ~(<u32>(VM_READ | VM_WRITE))) | (prot & (Prot.Read | Prot.Write));
+  if (flags == old) return old;
   if ((flags & VM_WRITE) != 0) {
-    if ((old & (VM_ACCOUNT | VM_WRITE | VM_NORESERVE)) == 0) flags |= VM_ACCOUNT;
-  } else if ((old & VM_ACCOUNT) != 0 && load<u32>(v, VMA_ANON) == 0) {
-    flags &= ~VM_ACCOUNT;
+    return (old & (VM_ACCOUNT | VM_WRITE | VM_NORESERVE)) == 0 ? flags | VM_ACCOUNT : flags;
   }
-  const error = modify(vm, vpn, end, flags, load<u64>(v, VMA_NAME));
-  if (error != Errno.OK) return error;
+  return (old & VM_ACCOUNT) != 0 && load<u32>(v, VMA_ANON) == 0 ? flags & ~VM_ACCOUNT : flags;
+}
+
+/** The pages of [vpn, end), in one VMA whose flags have just changed. */
+// @ts-ignore: decorator
+@inline
+function protectPages(vm: usize, vpn: u64, end: u64, old: u32, flags: u32): void {
   pagesProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
   // Locked memory that becomes writable is populated as a write (6.4); what cannot be had is left out.
   if ((old & (VM_WRITE | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE) != 0) populate(vm, vpn, end);
-  return Errno.OK;
 }
 
 /** mlock2(addr, len, 0): mark all VMAs, then populate. */

@@ -7,7 +7,7 @@
 // Block (one arena page): 0 count u32, then VMAs from offset 32. A cursor is block << 8 | position; it
 // holds until the next insert or delete. NONE: no such VMA.
 import { SyncPoint } from '../abi/sync';
-import { RUN_VMA, VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_HIT, VM_VMA_HIT_PAGES, VM_VMA_HIT_START, VM_VMA_INDEX, VM_VMA_SEQ } from '../base/layout';
+import { RUN_VMA, RUN_VMAS_HELD, VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_HIT, VM_VMA_HIT_PAGES, VM_VMA_HIT_START, VM_VMA_INDEX, VM_VMA_SEQ } from '../base/layout';
 import { pause, wake } from '../base/lock';
 import { self, sync, THREADS, threaded } from '../base/thread';
 import { arenaGetContiguous, arenaPut } from '../frames/arena';
@@ -82,15 +82,21 @@ export function vmaFind(vm: usize, vpn: u64): u32 {
 
 /**
  * The first VMA that ends behind vpn, 0 for none: its record, which holds until the next insert or delete. On a vCPU
- * thread a copy at `copy`, taken without a lock: what it says of pages whose chunk is locked stays true, but its ends
+ * thread that does not hold the list a copy at `copy`, taken without a lock: what it says of pages whose chunk is locked stays true, but its ends
  * may move where they lie in chunks that are not.
  */
 // @ts-ignore: decorator
 @inline
 export function vmaFrom(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
-  if (threaded()) return copyFrom(vm, vpn, copy);
+  if (threaded()) return load<u32>(self, RUN_VMAS_HELD) != 0 ? direct(vm, vpn) : copyFrom(vm, vpn, copy);
   if (vpn - load<u64>(vm, VM_VMA_HIT_START) < load<u64>(vm, VM_VMA_HIT_PAGES)) return load<u32>(vm, VM_VMA_HIT);
   return found(vm, vpn);
+}
+
+/** The record itself, for who holds the list. */
+function direct(vm: usize, vpn: u64): usize {
+  const cursor = vmaFind(vm, vpn);
+  return cursor == NONE ? <usize>0 : vmaAt(vm, cursor);
 }
 
 /** The look-up itself; what it finds is remembered (linux had a vmacache) until a VMA changes. */
@@ -152,9 +158,10 @@ export function vmaLock(vm: usize): void {
       sync(SyncPoint.LockTake, vm + VM_VMA_SEQ);
       for (;;) {
         const seq = atomic.load<u32>(vm + VM_VMA_SEQ);
-        if ((seq & 1) == 0 && atomic.cmpxchg<u32>(vm + VM_VMA_SEQ, seq, seq + 1) == seq) return;
+        if ((seq & 1) == 0 && atomic.cmpxchg<u32>(vm + VM_VMA_SEQ, seq, seq + 1) == seq) break;
         pause(vm + VM_VMA_SEQ, seq | 1, SyncPoint.LockWait);
       }
+      store<u32>(self, 1, RUN_VMAS_HELD);
     }
   }
 }
@@ -163,6 +170,7 @@ export function vmaUnlock(vm: usize): void {
   if (THREADS) {
     if (self != 0) {
       sync(SyncPoint.LockGive, vm + VM_VMA_SEQ);
+      store<u32>(self, 0, RUN_VMAS_HELD);
       atomic.add<u32>(vm + VM_VMA_SEQ, 1);
       wake(vm + VM_VMA_SEQ);
     }
@@ -270,6 +278,7 @@ export function vmaDelete(vm: usize, cursor: u32): void {
   store<u32>(block, n);
   store<u32>(vm, load<u32>(vm, VM_VMA_COUNT) - 1, VM_VMA_COUNT);
   if (n == 0) removeBlock(vm, b);
+  else if (threaded()) return; // see vmaSpread
   else if (b + 1 < load<u32>(vm, VM_VMA_BLOCKS)) joinBlocks(vm, b);
   else if (b != 0) joinBlocks(vm, b - 1);
 }
@@ -284,4 +293,34 @@ function joinBlocks(vm: usize, b: u32): void {
   move(block + BLOCK_HEADER + (<usize>n << 5), other + BLOCK_HEADER, m);
   store<u32>(block, n + m);
   removeBlock(vm, b + 1);
+}
+
+/** So many VMAs get a block each. */
+const SPREAD: u32 = 64;
+
+/**
+ * vCPU threads are about to run: a block for each VMA, if they are few. Then threads that split and join VMAs of their
+ * own do not write the same cache lines, but for the list's lock. Blocks are not joined until vmaGather.
+ */
+export function vmaSpread(vm: usize): void {
+  if (load<u32>(vm, VM_VMA_COUNT) > SPREAD) return;
+  for (let b: u32 = 0; b < load<u32>(vm, VM_VMA_BLOCKS); b++) {
+    const block = blockAt(vm, b);
+    const n = load<u32>(block);
+    if (n == 1) continue;
+    if (!insertBlock(vm, b + 1)) return;
+    const other = blockAt(vm, b + 1);
+    move(other + BLOCK_HEADER, block + BLOCK_HEADER + VMA_SIZE, n - 1);
+    store<u32>(other, n - 1);
+    store<u32>(block, 1);
+  }
+}
+
+/** The list as one thread of control keeps it: blocks that fit together are one. */
+export function vmaGather(vm: usize): void {
+  for (let b: u32 = 0; b + 1 < load<u32>(vm, VM_VMA_BLOCKS); ) {
+    const blocks = load<u32>(vm, VM_VMA_BLOCKS);
+    joinBlocks(vm, b);
+    if (load<u32>(vm, VM_VMA_BLOCKS) == blocks) b++;
+  }
 }

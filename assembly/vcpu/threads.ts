@@ -12,6 +12,7 @@ import { runOf } from '../base/thread';
 import { arenaGet, arenaGetContiguous } from '../frames/arena';
 import { cacheEmpty } from '../frames/cache';
 import { poolBumped } from '../frames/pool';
+import { vmaGather, vmaSpread } from '../mm/vma';
 
 const RING_PAGES: u32 = (THREAD_EVENTS * EVENT_SIZE) >> 12;
 
@@ -22,6 +23,7 @@ export function threadsStart(vm: usize): bool {
   store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
   store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
   store<u64>(vm, 0, VM_VMA_HIT_PAGES);
+  vmaSpread(vm);
   memory.fill(load<u32>(HOST_TABLE_USERS), 0, <usize>poolBumped(HOST_ARENA) << 2);
   return true;
 }
@@ -55,6 +57,7 @@ function threadStart(run: usize, cpu: u32): bool {
 
 /** The vCPU threads of `vm` have ended: what they counted and kept goes to the VM and the host. */
 export function threadsFold(vm: usize): void {
+  vmaGather(vm);
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) {
     const run = runOf(vm, cpu);
     const l = run + RUN_LOCAL;
