@@ -10,7 +10,7 @@ import { RUN_MODE } from './layout';
 import { EXPLORE, self, sync, THREADS } from './thread';
 
 const SLEEPERS: usize = 4;
-const SPINS: i32 = 1000;
+const SPINS: i32 = 100;
 
 /**
  * Sleep while the word at p is `value`, a millisecond at most. A call into the host language, where it is Atomics.wait:
@@ -79,7 +79,14 @@ export function pause(p: usize, value: u32, point: SyncPoint): void {
       sync(point, p);
       return;
     }
-    for (let i = 0; i < SPINS; i++) if (atomic.load<u32>(p) != value) return;
+    let x: f64 = 3;
+    for (let i = 0; i < SPINS; i++) {
+      if (atomic.load<u32>(p) != value) return;
+      // WebAssembly has no pause instruction. A chain of square roots takes as long and leaves the core to its other
+      // hardware thread, which may be the one that holds the lock.
+      for (let k = 0; k < 4; k++) x = sqrt<f64>(x + 2);
+    }
+    if (x < 0) unreachable(); // never: or the chain would be left out
     atomic.add<u32>(p, 1, SLEEPERS);
     nap(p, value);
     atomic.sub<u32>(p, 1, SLEEPERS);
