@@ -51,30 +51,18 @@ function knownConnection(l: usize): u32 {
   return load<u32>(l, VM_BUF_CONN);
 }
 
-/**
- * Write connection n's answer, 32 bytes at `from`, to its buffer at gpa, and remember where that is if it lies in one
- * page. The three fields go together, and before the chunk is given back. False as ramStore.
- */
+/** Write connection n's answer, 32 bytes at `from`, to its buffer at gpa. What lies in one page is remembered. False as ramStore. */
 export function bufferStore(vm: usize, n: u32, gpa: u64, from: usize): bool {
   if ((<u32>gpa & 4095) > 4096 - BUF_SIZE) return ramStore(vm, gpa, from, BUF_SIZE);
-  const slot = slotOf(vm, gpa >> 12);
-  if (slot == 0) return false;
-  const vpn = slotVpn(slot, gpa >> 12);
-  let p: usize;
-  let attempts: u32 = 0;
-  do {
-    chunkLock(vm, vpn);
-    p = ramByte(vm, vpn, gpa, true);
-    if (p != 0) {
-      copyPart(p, from, BUF_SIZE);
-      const l = local(vm);
-      store<u32>(l, <u32>p, VM_BUF_AT);
-      store<u64>(l, vpn, VM_BUF_VPN);
-      store<u32>(l, n, VM_BUF_CONN);
-    }
-    chunkUnlock(vm, vpn);
-  } while (p == 0 && chunkMissed(attempts++));
-  return p != 0;
+  return ramPart(vm, gpa, from, BUF_SIZE, true, n);
+}
+
+/** Connection n's buffer, in page vpn, is at p. The three fields go together, and before the chunk is given back. */
+function rememberBuffer(vm: usize, n: u32, vpn: u64, p: usize): void {
+  const l = local(vm);
+  store<u32>(l, <u32>p, VM_BUF_AT);
+  store<u64>(l, vpn, VM_BUF_VPN);
+  store<u32>(l, n, VM_BUF_CONN);
 }
 
 /** A request buffer is 32 bytes and nearly always in one page: two vectors, not a call to the copying routine. */
@@ -87,8 +75,11 @@ function copyPart(to: usize, from: usize, n: u32): void {
   } else memory.copy(to, from, n);
 }
 
-/** n bytes at gpa, in one page, from or to `at`. */
-function ramPart(vm: usize, gpa: u64, at: usize, n: u32, write: bool): bool {
+/** No connection. */
+const NOBODY: u32 = 0xffffffff;
+
+/** n bytes at gpa, in one page, from or to `at`; remembered as the buffer of a connection, if one is given. */
+function ramPart(vm: usize, gpa: u64, at: usize, n: u32, write: bool, connection: u32 = NOBODY): bool {
   const slot = slotOf(vm, gpa >> 12);
   if (slot == 0) return false;
   const vpn = slotVpn(slot, gpa >> 12);
@@ -100,6 +91,7 @@ function ramPart(vm: usize, gpa: u64, at: usize, n: u32, write: bool): bool {
     if (p != 0) {
       if (write) copyPart(p, at, n);
       else copyPart(at, p, n);
+      if (connection != NOBODY) rememberBuffer(vm, connection, vpn, p);
     }
     chunkUnlock(vm, vpn);
   } while (p == 0 && chunkMissed(attempts++));
