@@ -93,7 +93,7 @@ export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
 // Written by all vCPU threads: a cache line each.
-export const VM_VMA_SEQ: usize = 512; // u32, odd while the list changes; then u32 waiters (mm/vma.ts)
+export const VM_VMA_SEQ: usize = 512; // u32, odd while the list changes; then u32 waiters (mm/look-up.ts)
 export const VM_VMA_BLOCKS: usize = 520; // u32
 export const VM_VMA_COUNT: usize = 524; // u32
 export const VM_LOCKED_VM: usize = 528; // u64 pages

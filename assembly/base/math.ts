@@ -1,3 +1,12 @@
+export const PAGE_MASK: u64 = ~(<u64>4095);
+
+/** Bytes up to the next page border; 0 when that lies behind 2^64. */
+// @ts-ignore: decorator
+@inline
+export function pageAlign(n: u64): u64 {
+  return (n + 4095) & PAGE_MASK;
+}
+
 // @ts-ignore: decorator
 @inline
 export function min(a: u64, b: u64): u64 {

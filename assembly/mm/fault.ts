@@ -15,9 +15,8 @@ import {
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from './page-state';
 import { frameGet, frameGetZeroed } from './reclaim';
-import {
-  NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaLock, vmaNext, vmaOf, vmaPrev, vmaUnlock,
-} from './vma';
+import { vmaLock, vmaOf, vmaUnlock } from './look-up';
+import { NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaPrev } from './vma';
 
 /** An access of the VMM process to its page vpn: permission, then fault. The chunk is locked by the caller. */
 export function hostAccess(vm: usize, vpn: u64, write: bool): Status {

@@ -22,7 +22,8 @@ import {
   addBacked, addSwapped, BACKED, chunkAt, chunkIndex, DIRTY, hint, HINT_LAZY, HINT_SWAPPED, LAZY, nextChunk,
   NODE_HINTS, nodeOf, pageSlot, SWAPPED, WRITABLE,
 } from './page-state';
-import { VMA_END, VMA_FLAGS, vmaOf } from './vma';
+import { vmaOf } from './look-up';
+import { VMA_END, VMA_FLAGS } from './vma';
 import { VM_LOCKED } from '../abi/vm-flags';
 
 /** As many pages as Linux takes in one go (SWAP_CLUSTER_MAX). */

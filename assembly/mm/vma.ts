@@ -6,10 +6,8 @@
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // Block (one arena page): 0 count u32, then VMAs from offset 32. A cursor is block << 8 | position; it
 // holds until the next insert or delete. NONE: no such VMA.
-import { SyncPoint } from '../abi/sync';
-import { RUN_VMA, RUN_VMAS_HELD, VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_HIT, VM_VMA_HIT_PAGES, VM_VMA_HIT_START, VM_VMA_INDEX, VM_VMA_SEQ } from '../base/layout';
-import { pause, wake } from '../base/lock';
-import { self, sync, THREADS, threaded } from '../base/thread';
+import { VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_HIT_PAGES, VM_VMA_INDEX } from '../base/layout';
+import { threaded } from '../base/thread';
 import { arenaGetContiguous, arenaPut } from '../frames/arena';
 import { metadataGet } from './room';
 
@@ -25,6 +23,9 @@ const BLOCK_CAPACITY: u32 = 126;
 /** Blocks of 31 on average at least (neighbours of 63 together or less are joined): enough for 65 536 × 1.9. */
 const INDEX_PAGES: u32 = 4;
 const INDEX_CAPACITY: u32 = INDEX_PAGES << 10;
+
+/** While vCPU threads run so many VMAs get a block each. */
+const SPREAD: u32 = 64;
 
 export const NONE: u32 = 0xffffffff;
 
@@ -80,101 +81,11 @@ export function vmaFind(vm: usize, vpn: u64): u32 {
   return (lo << 8) | a;
 }
 
-/**
- * The first VMA that ends behind vpn, 0 for none: its record, which holds until the next insert or delete. On a vCPU
- * thread that does not hold the list a copy at `copy`, taken without a lock: what it says of pages whose chunk is locked stays true, but its ends
- * may move where they lie in chunks that are not.
- */
-// @ts-ignore: decorator
-@inline
-export function vmaFrom(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
-  if (threaded()) return load<u32>(self, RUN_VMAS_HELD) != 0 ? direct(vm, vpn) : copyFrom(vm, vpn, copy);
-  if (vpn - load<u64>(vm, VM_VMA_HIT_START) < load<u64>(vm, VM_VMA_HIT_PAGES)) return load<u32>(vm, VM_VMA_HIT);
-  return found(vm, vpn);
-}
-
-/** The record itself, for who holds the list. */
-function direct(vm: usize, vpn: u64): usize {
-  const cursor = vmaFind(vm, vpn);
-  return cursor == NONE ? <usize>0 : vmaAt(vm, cursor);
-}
-
-/** The look-up itself; what it finds is remembered (linux had a vmacache) until a VMA changes. */
-function found(vm: usize, vpn: u64): usize {
-  const cursor = vmaFind(vm, vpn);
-  if (cursor == NONE) return 0;
-  const vma = vmaAt(vm, cursor);
-  const start = load<u64>(vma, VMA_START);
-  store<u32>(vm, <u32>vma, VM_VMA_HIT);
-  store<u64>(vm, start, VM_VMA_HIT_START);
-  store<u64>(vm, load<u64>(vma, VMA_END) - start, VM_VMA_HIT_PAGES);
-  return vma;
-}
-
 /** A VMA's ends or place are about to change: whoever writes them says so first. */
 // @ts-ignore: decorator
 @inline
 export function vmaForget(vm: usize): void {
   store<u64>(vm, 0, VM_VMA_HIT_PAGES);
-}
-
-/** The VMA that contains vpn, 0 for none. */
-// @ts-ignore: decorator
-@inline
-export function vmaOf(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
-  const vma = vmaFrom(vm, vpn, copy);
-  return vma != 0 && load<u64>(vma, VMA_START) <= vpn ? vma : <usize>0;
-}
-
-/**
- * The look-up beside a change: what is read may be half moved, so every number is used only within bounds, and the
- * sequence tells at the end whether it was.
- */
-function copyFrom(vm: usize, vpn: u64, copy: usize): usize {
-  if (THREADS) {
-    for (;;) {
-      const seq = atomic.load<u32>(vm + VM_VMA_SEQ);
-      if ((seq & 1) != 0) {
-        pause(vm + VM_VMA_SEQ, seq, SyncPoint.LockWait);
-        continue;
-      }
-      sync(SyncPoint.Look, vm + VM_VMA_SEQ);
-      const cursor = vmaFind(vm, vpn);
-      if (cursor != NONE) {
-        const vma = vmaAt(vm, cursor);
-        // With order: these loads come before the next look at the sequence.
-        for (let i: usize = 0; i < VMA_SIZE; i += 8) store<u64>(copy + i, atomic.load<u64>(vma + i));
-      }
-      if (atomic.load<u32>(vm + VM_VMA_SEQ) == seq) return cursor == NONE ? <usize>0 : copy;
-    }
-  }
-  return 0;
-}
-
-/** The list is this thread's to change. Its sequence is odd until vmaUnlock. */
-export function vmaLock(vm: usize): void {
-  if (THREADS) {
-    if (self != 0) {
-      sync(SyncPoint.LockTake, vm + VM_VMA_SEQ);
-      for (;;) {
-        const seq = atomic.load<u32>(vm + VM_VMA_SEQ);
-        if ((seq & 1) == 0 && atomic.cmpxchg<u32>(vm + VM_VMA_SEQ, seq, seq + 1) == seq) break;
-        pause(vm + VM_VMA_SEQ, seq | 1, SyncPoint.LockWait);
-      }
-      store<u32>(self, 1, RUN_VMAS_HELD);
-    }
-  }
-}
-
-export function vmaUnlock(vm: usize): void {
-  if (THREADS) {
-    if (self != 0) {
-      sync(SyncPoint.LockGive, vm + VM_VMA_SEQ);
-      store<u32>(self, 0, RUN_VMAS_HELD);
-      atomic.add<u32>(vm + VM_VMA_SEQ, 1);
-      wake(vm + VM_VMA_SEQ);
-    }
-  }
 }
 
 export function vmaNext(vm: usize, cursor: u32): u32 {
@@ -278,7 +189,7 @@ export function vmaDelete(vm: usize, cursor: u32): void {
   store<u32>(block, n);
   store<u32>(vm, load<u32>(vm, VM_VMA_COUNT) - 1, VM_VMA_COUNT);
   if (n == 0) removeBlock(vm, b);
-  else if (threaded()) return; // see vmaSpread
+  else if (threaded() && load<u32>(vm, VM_VMA_BLOCKS) <= 2 * SPREAD) return; // they were made on purpose: vmaSpread
   else if (b + 1 < load<u32>(vm, VM_VMA_BLOCKS)) joinBlocks(vm, b);
   else if (b != 0) joinBlocks(vm, b - 1);
 }
@@ -295,12 +206,9 @@ function joinBlocks(vm: usize, b: u32): void {
   removeBlock(vm, b + 1);
 }
 
-/** So many VMAs get a block each. */
-const SPREAD: u32 = 64;
-
 /**
  * vCPU threads are about to run: a block for each VMA, if they are few. Then threads that split and join VMAs of their
- * own do not write the same cache lines, but for the list's lock. Blocks are not joined until vmaGather.
+ * own do not write the same cache lines, but for the list's lock. Few blocks are not joined until vmaGather.
  */
 export function vmaSpread(vm: usize): void {
   if (load<u32>(vm, VM_VMA_COUNT) > SPREAD) return;

@@ -18,7 +18,8 @@ import {
   BACKED, chunkAt, chunkOf, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS,
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaOf } from '../mm/vma';
+import { vmaOf } from '../mm/look-up';
+import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
 
 /** What is wrong; the host language has a sentence for each. */
