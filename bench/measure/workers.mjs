@@ -14,17 +14,17 @@ import { Crew } from '../workers/crew.mjs';
 import { LOADS } from '../workers/loads.mjs';
 
 const PREFIX = 'workers-';
-/** For so many rounds, one of them must count. */
-const PATIENCE = 3;
+/** One of so many rounds that are wanted must count. */
+const ENOUGH = 3;
 const LINUX_ROUNDS = 3;
-/** Milliseconds for the rounds of a row, however few have counted by then: on a busy machine none might. */
+/** Milliseconds after which a row has seen enough rounds, however few have counted: on a busy machine none might. */
 const LONGEST = 20_000;
 /** Of a measurement's time. A thread that waits for so long has met somebody else's work. */
 const WAITED = 0.02;
 /** Times the fastest probe. */
 const SLOWED = 1.15;
 /** Times that such a measurement is made again. */
-const AGAIN = 2;
+const AGAIN = 8;
 
 /**
  * One side of a round: nanoseconds alone (mean of the two CPUs) and together, the longest wait and the slowest probe.
@@ -110,11 +110,10 @@ const measure =
       /** @type {Round[]} */
       const all = [];
       const deadline = Date.now() + LONGEST;
-      while (all.length < rounds * PATIENCE && all.filter(counts).length < rounds && Date.now() < deadline)
-        all.push(await round());
+      while (all.filter(counts).length < rounds && Date.now() < deadline) all.push(await round());
       const counted = all.filter(counts);
       const linux = load.linux ? await linuxFigures(native, load.linux) : [];
-      if (counted.length * PATIENCE >= rounds) return result(counted, all.length, linux);
+      if (counted.length * ENOUGH >= rounds) return result(counted, all.length, linux);
       const { parts, figures } = result(all, all.length, linux);
       const { value, control } = parts[0];
       return {

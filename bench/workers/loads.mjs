@@ -11,7 +11,8 @@ export const baseOf = (/** @type {number} */ cpu) => (1 + cpu) * GIB;
  * @typedef {{ rounds: number, operations: number, program(cpu: number): Step[],
  *   once?(cpu: number): Step[], before?(cpu: number): Step[],
  *   control: string, linux?: string, options?: object }} Load
- * operations: in a round. once: run at the beginning, before: run each time, neither of them timed.
+ * rounds of the program take some ten milliseconds, as the control does: long enough for the clock, short enough to find
+ * the CPUs free. operations: in a round. once: run at the beginning, before: run each time, neither of them timed.
  */
 
 const request = (
@@ -38,28 +39,28 @@ export const LOADS = {
     rounds: 300_000,
     operations: 1,
     program: (cpu) => [request(Func.Info, baseOf(cpu), 0)],
-    control: 'info 4000000',
+    control: 'info 2000000',
   },
   dontneed: {
-    rounds: 150_000,
+    rounds: 100_000,
     operations: 1,
     program: (cpu) => [request(Func.Dontneed, baseOf(cpu), PAGE, NEXT)],
-    control: 'walk load 512 4160 5000000',
+    control: 'walk load 512 4160 2500000',
     linux: 'dontneed-one 20000',
   },
   'dontneed-touched': {
-    rounds: 60_000,
+    rounds: 20_000,
     operations: 1,
     program: (cpu) => [touch(baseOf(cpu), PAGE, NEXT), request(Func.Dontneed, baseOf(cpu), PAGE, NEXT)],
-    control: 'zero-pages 4 300000',
+    control: 'zero-pages 4 150000',
     linux: 'dontneed-one-touched 10000',
   },
   mprotect: {
-    rounds: 10_000,
+    rounds: 5_000,
     operations: 2,
     once: (cpu) => [touch(baseOf(cpu), BACKED)],
     program: (cpu) => protect(baseOf(cpu), BACKED),
-    control: 'plane mix 1048576 512 4000000',
+    control: 'plane mix 1048576 512 2000000',
     linux: 'mprotect-touched 64 20',
   },
   faults: {
@@ -74,15 +75,15 @@ export const LOADS = {
     rounds: 400,
     operations: 1,
     program: mixed,
-    control: 'mixed 3000',
+    control: 'mixed 1500',
     options: { swap: '64M' },
   },
   'mprotect-1': {
-    rounds: 40_000,
+    rounds: 20_000,
     operations: 2,
     once: (cpu) => [touch(baseOf(cpu), 2 * MIB)],
     program: (cpu) => protect(baseOf(cpu) + MIB, PAGE),
-    control: 'walk load 512 4160 5000000',
+    control: 'walk load 512 4160 2500000',
     linux: 'mprotect-one 5000',
   },
 };
