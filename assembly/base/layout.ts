@@ -91,6 +91,7 @@ export const VM_MMIO_GFN: usize = 184; // thread, u64, gfn last found to have no
 export const VM_BUF_CONN: usize = 192; // thread, u32, connection whose buffer's address is known, ~0 = none (device/pvmemcontrol/ram.ts)
 export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
+export const VM_VMA_HINT: usize = 208; // thread, u32, block of the VMA last looked for
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
 // Written by all vCPU threads: a cache line each.
 export const VM_VMA_SEQ: usize = 512; // u32, odd while the list changes; then u32 waiters (mm/look-up.ts)
@@ -115,10 +116,11 @@ export const RUN_MISSED_OWNER: usize = 236; // u32, who held it
 export const RUN_VMAS_HELD: usize = 240; // u32, whether this thread holds the VMA lock of its VM
 export const RUN_VMA: usize = 256; // 32 bytes, copy of the VMA last looked up
 export const RUN_VMA_ASIDE: usize = 288; // 32 bytes, the same for reclaim, which comes in between
-export const RUN_CACHE_FRAMES: usize = 448; // page caches, frames/cache.ts
-export const RUN_CACHE_ARENA: usize = 736;
+export const RUN_CACHE_ARENA: usize = 448; // page caches, frames/cache.ts: 256 bytes
+export const RUN_CACHE_SWAP: usize = 704; // 256 bytes
 export const RUN_LOCAL: usize = 1024; // 512 bytes: the "thread" fields of the VM record, at the same offsets
-assert(RUN_LOCAL + 512 <= <usize>RUN_SIZE);
+export const RUN_CACHE_FRAMES: usize = 1536; // 512 bytes
+assert(RUN_CACHE_SWAP + 256 <= RUN_LOCAL && RUN_LOCAL + 512 <= RUN_CACHE_FRAMES && RUN_CACHE_FRAMES + 512 <= <usize>RUN_SIZE);
 
 /** Host-virtual page number of the first mapping: 2^44 / 4096. Page state is indexed from here. */
 export const VPN_BASE: u64 = 1 << 32;

@@ -1,11 +1,11 @@
-// Page caches: pages that a vCPU thread keeps for itself, so that threads do not meet at the pools. One for frames and
-// one for metadata pages (linux: per-CPU page lists). Filled from the pool and emptied into it by halves. Each has a lock,
+// Page caches: pages that a vCPU thread keeps for itself, so that threads do not meet at the pools. One for frames, one
+// for metadata pages, one for swap slots (linux: per-CPU page lists and swap slot caches). Filled from the pool and emptied into it by halves. Each has a lock,
 // which only a thread that finds the pool empty takes from outside.
 //
-// ╒═ 0 lock (2 × u32) ═╤═ 8 count ═╤═ 12 next ═╤═ 16 end ═╤═ 20 zeroed ═╤═ 24 handed ═╤═ 28 – ═╤═ 32 page u32 × 64 ═╕
+// ╒═ 0 lock (2 × u32) ═╤═ 8 count ═╤═ 12 next ═╤═ 16 end ═╤═ 20 zeroed ═╤═ 24 handed ═╤═ 28 – ═╤═ 32 page u32 × capacity ═╕
 // next … end: pages of the pool that nobody had before, not counted in `count`; `zeroed`: they are known to be zero.
 // handed: the page just handed out, if it is known to be zero.
-import { HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_VM_COUNT, RUN_CACHE_ARENA, RUN_CACHE_FRAMES, VM_BASE, VM_CPUS, VM_SIZE } from '../base/layout';
+import { HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_VM_COUNT, RUN_CACHE_ARENA, RUN_CACHE_FRAMES, RUN_CACHE_SWAP, VM_BASE, VM_CPUS, VM_SIZE } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { runOf, self, threaded } from '../base/thread';
 import { poolBump, poolFree, poolGet, poolHigh, poolLock, poolPop, poolPut, poolPutChunk, poolTakeFresh } from './pool';
@@ -16,8 +16,13 @@ const END: usize = 16;
 const ZEROED: usize = 20;
 const HANDED: usize = 24;
 const PAGES: usize = 32;
-const CAPACITY: u32 = 64;
-const HALF: u32 = 32;
+
+/** Frames: more than a guest touches and drops in one go, or they would wander from one processor's caches to the other's. */
+// @ts-ignore: decorator
+@inline
+function capacity(pool: usize): u32 {
+  return pool == HOST_FRAMES ? 120 : 56;
+}
 
 /** A page with any content, 0 when there is none in the pool nor in any cache. */
 // @ts-ignore: decorator
@@ -54,17 +59,10 @@ export function pageTakeFresh(pool: usize, page: u32): bool {
 }
 
 function cacheOf(run: usize, pool: usize): usize {
-  return run + (pool == HOST_ARENA ? RUN_CACHE_ARENA : RUN_CACHE_FRAMES);
+  return run + (pool == HOST_FRAMES ? RUN_CACHE_FRAMES : pool == HOST_ARENA ? RUN_CACHE_ARENA : RUN_CACHE_SWAP);
 }
 
 function cacheGet(pool: usize): u32 {
-  if (pool == HOST_SWAP) {
-    // One thread reclaims at a time, so nobody else is in a hurry.
-    lock(poolLock(pool));
-    const slot = poolGet(pool);
-    unlock(poolLock(pool));
-    return slot;
-  }
   const cache = cacheOf(self, pool);
   lock(cache);
   let page = pop(cache);
@@ -99,13 +97,13 @@ function push(cache: usize, page: u32): void {
 /** Half a cache of pages from the pool: freed ones first, else a run that nobody had before. */
 function refill(cache: usize, pool: usize): void {
   lock(poolLock(pool));
-  for (let i: u32 = 0; i < HALF; i++) {
+  for (let i: u32 = 0, half = capacity(pool) >> 1; i < half; i++) {
     const page = poolPop(pool);
     if (page == 0) break;
     push(cache, page);
   }
   if (load<u32>(cache, COUNT) == 0) {
-    let n = HALF;
+    let n = capacity(pool) >> 1;
     let first = poolBump(pool, n);
     while (first == 0 && n != 1) first = poolBump(pool, (n >>= 1));
     if (first != 0) {
@@ -118,17 +116,11 @@ function refill(cache: usize, pool: usize): void {
 }
 
 function cachePut(pool: usize, page: u32): void {
-  if (pool == HOST_SWAP) {
-    lock(poolLock(pool));
-    poolPut(pool, page);
-    unlock(poolLock(pool));
-    return;
-  }
   const cache = cacheOf(self, pool);
   lock(cache);
-  if (load<u32>(cache, COUNT) == CAPACITY) {
+  if (load<u32>(cache, COUNT) == capacity(pool)) {
     lock(poolLock(pool));
-    for (let i: u32 = 0; i < HALF; i++) poolPut(pool, pop(cache));
+    for (let i: u32 = 0, half = capacity(pool) >> 1; i < half; i++) poolPut(pool, pop(cache));
     unlock(poolLock(pool));
   }
   push(cache, page);
@@ -152,7 +144,7 @@ function steal(pool: usize): u32 {
   return 0;
 }
 
-/** Free pages of the pool and of all caches. While threads run a hint, as poolFree is. */
+/** Free pages of the pool and of all caches. While threads run a hint. */
 export function pagesFree(pool: usize): u32 {
   let free = poolFree(pool);
   if (!threaded()) return free;
@@ -170,6 +162,7 @@ export function pagesFree(pool: usize): u32 {
 export function cacheEmpty(run: usize): void {
   emptyInto(run, HOST_ARENA);
   emptyInto(run, HOST_FRAMES);
+  emptyInto(run, HOST_SWAP);
 }
 
 function emptyInto(run: usize, pool: usize): void {

@@ -6,8 +6,8 @@
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // Block (one arena page): 0 count u32, then VMAs from offset 32. A cursor is block << 8 | position; it
 // holds until the next insert or delete. NONE: no such VMA.
-import { VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_HIT_PAGES, VM_VMA_INDEX } from '../base/layout';
-import { threaded } from '../base/thread';
+import { VM_VMA_BLOCKS, VM_VMA_COUNT, VM_VMA_HINT, VM_VMA_HIT_PAGES, VM_VMA_INDEX } from '../base/layout';
+import { local, threaded } from '../base/thread';
 import { arenaGetContiguous, arenaPut } from '../frames/arena';
 import { metadataGet } from './room';
 
@@ -58,18 +58,42 @@ function lastOf(block: usize): u32 {
   return min<u32>(load<u32>(block) - 1, BLOCK_CAPACITY - 1);
 }
 
-/** find_vma: the first VMA that ends behind vpn (it may start behind it as well). */
-export function vmaFind(vm: usize, vpn: u64): u32 {
+/** Whether the first VMA that ends behind vpn is in block b, told from block b alone; false is no answer. */
+// @ts-ignore: decorator
+@inline
+function isIn(vm: usize, b: u32, vpn: u64): bool {
+  if (b >= load<u32>(vm, VM_VMA_BLOCKS)) return false;
+  const first = blockAt(vm, b) + BLOCK_HEADER;
+  const last = first + (<usize>lastOf(first - BLOCK_HEADER) << 5);
+  return load<u64>(first, VMA_START) <= vpn && vpn < load<u64>(last, VMA_END);
+}
+
+/**
+ * The block with the first VMA that ends behind vpn, or the number of blocks. The one of the last look-up is tried
+ * first, with its neighbours: so a vCPU thread does not read blocks that another one is changing.
+ */
+function blockOf(vm: usize, vpn: u64): u32 {
+  const l = local(vm);
+  const hint = load<u32>(l, VM_VMA_HINT);
+  if (isIn(vm, hint, vpn)) return hint;
   let lo: u32 = 0;
   let hi = load<u32>(vm, VM_VMA_BLOCKS);
-  const blocks = hi;
+  if (isIn(vm, hint + 1, vpn)) lo = hi = hint + 1;
+  else if (hint != 0 && isIn(vm, hint - 1, vpn)) lo = hi = hint - 1;
   while (lo < hi) {
     const mid = (lo + hi) >> 1;
     const block = blockAt(vm, mid);
     if (load<u64>(block + BLOCK_HEADER + (<usize>lastOf(block) << 5), VMA_END) > vpn) hi = mid;
     else lo = mid + 1;
   }
-  if (lo == blocks) return NONE;
+  store<u32>(l, lo, VM_VMA_HINT);
+  return lo;
+}
+
+/** find_vma: the first VMA that ends behind vpn (it may start behind it as well). */
+export function vmaFind(vm: usize, vpn: u64): u32 {
+  const lo = blockOf(vm, vpn);
+  if (lo >= load<u32>(vm, VM_VMA_BLOCKS)) return NONE;
   const block = blockAt(vm, lo);
   let a: u32 = 0;
   let z = lastOf(block);
