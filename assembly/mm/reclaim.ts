@@ -15,7 +15,7 @@ import { lock, unlock } from '../base/lock';
 import { add, runOf, self, threaded } from '../base/thread';
 import { frameCopy, frameZero } from '../frames/bytes';
 import { pageGet, pagePut, pagesFree, pageTakeFresh } from '../frames/cache';
-import { poolTotal } from '../frames/pool';
+import { poolFree, poolTotal } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import {
@@ -137,7 +137,7 @@ function sweepChunk(vm: usize, vpn: u64, stop: u64, lazy: bool, need: u32): u32 
     for (; vpn < till && freed < need; vpn++) {
       if (!bitGet(chunk + BACKED, <u32>vpn & 511) || pinned(vm, vpn)) continue;
       freed += <u32>(lazy ? dropLazy(vm, vpn) : pageOut(vm, vpn));
-      if (!lazy && pagesFree(HOST_SWAP) == 0) freed = max<u32>(freed, need);
+      if (!lazy && poolFree(HOST_SWAP) == 0 && pagesFree(HOST_SWAP) == 0) freed = max<u32>(freed, need);
     }
   }
   store<u64>(HOST_HAND_VPN, vpn);

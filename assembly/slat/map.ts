@@ -4,9 +4,9 @@ import { SyncPoint } from '../abi/sync';
 import { RUN_LOCAL, VM_MAPPED, VM_PSC_TAG, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { add, runOf, self, sync, THREADS, threaded } from '../base/thread';
+import { fence, waitWindows } from '../base/window';
 import { arenaGet, arenaPut } from '../frames/arena';
 import { EPT_RWX, EPT_TABLE, entryTable, leafTable, tableCount, tableUsers } from './entry';
-import { fence, waitWindows } from '../base/window';
 
 /** An empty root. False when the arena is empty. */
 export function slatInit(vm: usize): bool {

@@ -7,9 +7,9 @@ import { VM_MAPPED, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { min } from '../base/math';
 import { add, THREADS, threaded } from '../base/thread';
+import { fence, waitWindows } from '../base/window';
 import { EPT_RWX, entryTable, GFN_LIMIT, leafEntry, tableCount, tableUsers } from './entry';
 import { publish, tableFree } from './map';
-import { fence, waitWindows } from '../base/window';
 
 /** Zap [from, to). Returns how many present leaf entries were dropped. */
 export function slatZap(vm: usize, from: u64, to: u64): u64 {
