@@ -15,7 +15,7 @@ export { hostAccess } from './mm/fault';
 export { frameOf } from './mm/fault';
 export { mlock, munlock } from './mm/mlock';
 export { madvise, mprotect, munmap, setAnonName } from './mm/syscalls';
-export { vmaAt, vmaFind, vmaNext } from './mm/vma';
+export { vmaFind, vmaNext } from './mm/vma';
 export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
 export { slotOf } from './memslot/table';
 export { walkEntry } from './observe/walk';

@@ -1,7 +1,7 @@
 // Making hosts and VMs: the only place that knows all rooms. Called by the host language with checked numbers.
 import {
-  DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP, HOST_TABLE_COUNTS,
-  HOST_TABLE_USERS, HOST_VM_COUNT, LOCK_COUNT, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID,
+  DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP, HOST_TABLES,
+  HOST_VM_COUNT, LOCK_COUNT, TABLE_SIZE, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID,
   VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_SIZE,
   VM_SLOT_COUNT, VM_SLOTS, VPN_BASE,
 } from './base/layout';
@@ -29,9 +29,16 @@ export function hostBytes(frames: u32, arena: u32, swap: u32): f64 {
 /** Metadata pages of a VM besides its directory, with some to live on. */
 const FIRST_PAGES: u32 = 128;
 
+/** Records of SLAT tables lie behind `stacks` bytes of free stacks, at the next cache line. */
+// @ts-ignore: decorator
+@inline
+function tablesAt(stacks: usize): usize {
+  return (DYNAMIC + stacks + TABLE_SIZE - 1) & ~(TABLE_SIZE - 1);
+}
+
 function firstPage(frames: u32, arena: u32, swap: u32): u32 {
-  const stacks = ((<usize>frames + arena + swap) << 2) + <usize>arena * 6;
-  return <u32>(pageUp(DYNAMIC + stacks) >> 12);
+  const stacks = (<usize>frames + arena + swap) << 2;
+  return <u32>(pageUp(tablesAt(stacks) + <usize>arena * TABLE_SIZE) >> 12);
 }
 
 /** Lay out an empty host. Linear memory is at least hostBytes long and fresh (all zero). */
@@ -45,9 +52,7 @@ export function hostInit(frames: u32, arena: u32, swap: u32, events: bool): void
   at += <usize>arena << 2;
   poolInit(HOST_SWAP, first + arena + frames, swap, at);
   at += <usize>swap << 2;
-  store<u32>(HOST_TABLE_USERS, <u32>at);
-  at += <usize>arena << 2;
-  store<u32>(HOST_TABLE_COUNTS, <u32>at);
+  store<u32>(HOST_TABLES, <u32>tablesAt(at - DYNAMIC));
   store<u32>(HOST_NEXT_ANON_VMA, 1);
   store<u32>(HOST_EVENTS_ON, events ? 1 : 0);
 }

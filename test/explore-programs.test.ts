@@ -1,12 +1,11 @@
 // Small programs of two or three vCPUs, each about one promise of the machine; explored further than the pairs.
-import { afterAll, describe, expect, it } from 'vitest';
 import { Func, TransportCommand } from '../assembly/abi/pvmemcontrol.ts';
 import type { Vm } from '../src/machine.ts';
-import { Cpu } from './explore/calls.ts';
+import type { Cpu } from './explore/calls.ts';
 import type { Call } from './explore/fiber.ts';
 import { exploreMachine } from './explore/machine.ts';
 import { bring, emptyPool, farPage, fillPool, PAGE } from './explore/operations.ts';
-import { Trial } from './explore/trial.ts';
+import { explorePrograms, type ProgramRow } from './explore/programs.ts';
 import { hvaAt } from './support/machines.ts';
 
 const P = 640n * PAGE;
@@ -15,18 +14,6 @@ const Q = 641n * PAGE;
 const CHUNK = 1024n * PAGE;
 const BELOW = CHUNK - PAGE;
 const CHUNK_LEN = 512n * PAGE;
-
-interface Row {
-  readonly name: string;
-  readonly setUp: (vm: Vm) => void;
-  readonly programs: (a: Cpu, b: Cpu) => readonly (readonly Call[])[];
-  readonly gfns: readonly bigint[];
-  readonly reclaims?: boolean;
-  /** Interruptions in a schedule: longer programs have more places for one. */
-  readonly interruptions?: number;
-  /** Holds for every outcome, whatever the serial orders say. */
-  readonly always?: (outcome: string) => boolean;
-}
 
 const backed = (...gfns: bigint[]) => {
   return (vm: Vm): void => bring(vm, 'backed', gfns);
@@ -37,7 +24,7 @@ const reset = (vm: Vm): void => {
 const requestAll = (cpu: Cpu, ...funcs: Func[]): Call[] =>
   funcs.map((func) => cpu.request(func, P, PAGE, cpu.tag));
 
-const ROWS: readonly Row[] = [
+const ROWS: readonly ProgramRow[] = [
   {
     name: 'message passing: who sees the flag sees the data',
     setUp: () => {},
@@ -238,19 +225,4 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-describe('explore › programs', () => {
-  const machine = exploreMachine({ cpus: 2 });
-  const [a, b] = [new Cpu(machine, 0), new Cpu(machine, 1)];
-  let schedules = 0;
-
-  afterAll(() => {
-    console.log(`${ROWS.length} programs explored, ${schedules} schedules`);
-  });
-
-  it.each(ROWS.map((row) => [row.name, row] as const))('%s', { timeout: 600_000 }, (name, row) => {
-    const { setUp, programs, gfns, always, reclaims = false, interruptions = 2 } = row;
-    const trial = new Trial({ name, machine, setUp, programs: programs(a, b), pages: gfns, reclaims });
-    schedules += trial.hold({ interruptions });
-    for (const outcome of trial.serial.outcomes.keys()) expect(always?.(outcome) ?? true, outcome).toBe(true);
-  });
-});
+explorePrograms('explore › programs', exploreMachine({ cpus: 2 }), ROWS);

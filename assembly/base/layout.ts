@@ -40,8 +40,8 @@ export const HOST_ARENA: usize = HOST + 64;
 export const HOST_SWAP: usize = HOST + 128;
 export const HOST_VM_COUNT: usize = HOST + 192; // u32
 export const HOST_EVENTS_ON: usize = HOST + 196; // u32
-export const HOST_TABLE_COUNTS: usize = HOST + 200; // u32, address of u16 per arena page: present entries of a SLAT table
-export const HOST_TABLE_USERS: usize = HOST + 204; // u32, address of u32 per arena page: vCPU threads that may use a leaf table
+export const HOST_TABLES: usize = HOST + 200; // u32, address of a record per arena page, of TABLE_SIZE bytes, for what is a SLAT table (slat/entry.ts)
+export const TABLE_SIZE: usize = 64; // a cache line: threads that map pages of their own must not write the same one
 export const HOST_HAND_VM: usize = HOST + 256; // u32, reclaim hand
 export const HOST_HAND_VPN: usize = HOST + 264; // u64
 export const HOST_RECLAIM_LOCK: usize = HOST + 272; // lock: one thread reclaims
@@ -65,7 +65,7 @@ export const VM_ROOT: usize = 8; // u32, address of the level-4 SLAT table
 export const VM_CPUS: usize = 12; // u32
 export const VM_DIR: usize = 16; // u32, address of the 1 GiB directory
 export const VM_DIR_LEN: usize = 20; // u32, entries
-export const VM_VMA_INDEX: usize = 24; // u32, address of the VMA block index
+export const VM_VMA_HOME: usize = 24; // u32, address of the VM's VMA list (mm/vma.ts)
 export const VM_MAX_MAPS: usize = 28; // u32, vm.max_map_count
 export const VM_OTHER_MAPS: usize = 32; // u32, the VMM's own mappings, which count
 export const VM_SLOTS: usize = 36; // u32, address of the slot table
@@ -91,16 +91,19 @@ export const VM_MMIO_GFN: usize = 184; // thread, u64, gfn last found to have no
 export const VM_BUF_CONN: usize = 192; // thread, u32, connection whose buffer's address is known, ~0 = none (device/pvmemcontrol/ram.ts)
 export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
-export const VM_VMA_HINT: usize = 208; // thread, u32, block of the VMA last looked for
+export const VM_LOCKED_VM: usize = 208; // thread, u64 pages
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
-// Written by all vCPU threads: a cache line each.
-export const VM_VMA_SEQ: usize = 512; // u32, odd while the list changes; then u32 waiters (mm/look-up.ts)
-export const VM_VMA_BLOCKS: usize = 520; // u32
-export const VM_VMA_COUNT: usize = 524; // u32
-export const VM_LOCKED_VM: usize = 528; // u64 pages
+// Read by all vCPU threads, written by none.
+export const VM_VMA_LISTS: usize = 512; // u32, address of the VMA lists in use: the VM's own, or one a region
+export const VM_VMA_LIST_COUNT: usize = 516; // u32
+export const VM_VMA_LIST_SHIFT: usize = 520; // u32, a region has 2^this pages
+export const VM_VMA_REGIONS: usize = 524; // u32, address of the lists of regions, 0 before the first run of vCPU threads
+export const VM_VMA_REGION_MAX: usize = 528; // u32, how many there are
+export const VM_VMA_COUNT: usize = 532; // u32, while no vCPU threads run
 export const VM_VMA_HIT: usize = 536; // u32, record of the VMA last found, for VM_VMA_HIT_PAGES pages from VM_VMA_HIT_START on
 export const VM_VMA_HIT_START: usize = 544; // u64
 export const VM_VMA_HIT_PAGES: usize = 552; // u64, 0 = none
+// Written by all vCPU threads: a cache line each.
 export const VM_TREE_LOCK: usize = 576; // lock: tables above the leaves, nodes of the page state
 export const VM_DEV_LOCK: usize = 640; // lock: the device's registers and transport state
 export const VM_DEV_EPOCH: usize = 648; // u32, RESETs and breakdowns so far
@@ -113,7 +116,9 @@ export const RUN_EVENTS: usize = 224; // u32, address of its event ring, 0 = non
 export const RUN_FENCE: usize = 228; // u32, written to order stores before loads
 export const RUN_MISSED: usize = 232; // u32, lock of the chunk that reclaim last found busy, 0 = none
 export const RUN_MISSED_OWNER: usize = 236; // u32, who held it
-export const RUN_VMAS_HELD: usize = 240; // u32, whether this thread holds the VMA lock of its VM
+export const RUN_VMAS_FIRST: usize = 240; // u32, first of the VMA lists that this thread holds, 0 = none (mm/look-up.ts)
+export const RUN_VMAS_LAST: usize = 244; // u32
+export const RUN_MAPS_LEFT: usize = 248; // i32, VMAs that this thread may add on its own (mm/map-count.ts)
 export const RUN_VMA: usize = 256; // 32 bytes, copy of the VMA last looked up
 export const RUN_VMA_ASIDE: usize = 288; // 32 bytes, the same for reclaim, which comes in between
 export const RUN_CACHE_ARENA: usize = 448; // page caches, frames/cache.ts: 256 bytes

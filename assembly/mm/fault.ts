@@ -15,8 +15,10 @@ import {
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from './page-state';
 import { frameGet, frameGetZeroed } from './reclaim';
-import { vmaLock, vmaOf, vmaUnlock } from './look-up';
-import { NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext, vmaPrev } from './vma';
+import { vmaOf, vmasLock, vmasLockAll, vmasUnlock } from './look-up';
+import { setAnon } from './modify';
+import { firstPart, isBorder, lastPart } from './regions';
+import { VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext, vmaPrev } from './vma';
 
 /** An access of the VMM process to its page vpn: permission, then fault. The chunk is locked by the caller. */
 export function hostAccess(vm: usize, vpn: u64, write: bool): Status {
@@ -116,20 +118,32 @@ function anonPrepare(vm: usize, vpn: u64, vma: usize): void {
 }
 
 function anonOf(vm: usize, vpn: u64): u32 {
-  vmaLock(vm);
-  const cursor = vmaFind(vm, vpn);
-  const v = vmaAt(vm, cursor);
-  let anon = load<u32>(v, VMA_ANON);
-  const next = vmaNext(vm, cursor);
-  if (anon == 0 && next != NONE) anon = reusable(v, vmaAt(vm, next), v, vmaAt(vm, next));
-  if (anon == 0) {
-    const prev = vmaPrev(vm, cursor);
-    if (prev != NONE) anon = reusable(vmaAt(vm, prev), v, v, vmaAt(vm, prev));
+  vmasLock(vm, vpn, vpn);
+  let v = vmaFind(vm, vpn);
+  if (threaded() && (isBorder(vm, load<u64>(v, VMA_START)) || isBorder(vm, load<u64>(v, VMA_END)))) {
+    // It, or a neighbour, may have parts in other regions.
+    vmasUnlock();
+    vmasLockAll(vm);
+    v = vmaFind(vm, vpn);
   }
-  if (anon == 0) anon = newAnon();
-  store<u32>(v, anon, VMA_ANON);
-  vmaUnlock(vm);
+  let anon = load<u32>(v, VMA_ANON);
+  if (anon == 0) {
+    anon = anonOfNeighbours(vm, v);
+    if (anon == 0) anon = newAnon();
+    setAnon(vm, v, anon);
+  }
+  vmasUnlock();
   return anon;
+}
+
+function anonOfNeighbours(vm: usize, vma: usize): u32 {
+  const last = lastPart(vm, vma);
+  const next = vmaNext(vm, last);
+  const anon = next != 0 ? reusable(last, next, vma, next) : 0;
+  if (anon != 0) return anon;
+  const first = firstPart(vm, vma);
+  const prev = vmaPrev(vm, first);
+  return prev != 0 ? reusable(prev, first, vma, prev) : 0;
 }
 
 /** Numbers of anon_vmas are the host's: VMs whose threads run count them together. */

@@ -1,39 +1,36 @@
-// Looking a VMA up, alone and beside other threads, and the lock of the list.
+// Looking a VMA up, alone and beside other threads, and the locks of the lists.
 //
 // One thread of control remembers what it found last (linux had a vmacache). A vCPU thread takes no lock to look: it
-// copies the record between two looks at the list's sequence, which is odd while the list changes.
+// copies the record between two looks at its list's sequence, which is odd while the list changes.
 import { SyncPoint } from '../abi/sync';
 import {
-  RUN_VMA, RUN_VMAS_HELD, VM_VMA_HIT, VM_VMA_HIT_PAGES, VM_VMA_HIT_START, VM_VMA_SEQ,
+  RUN_VMA, RUN_VMAS_FIRST, RUN_VMAS_LAST, VM_VMA_HIT, VM_VMA_HIT_PAGES, VM_VMA_HIT_START, VM_VMA_LIST_COUNT, VM_VMA_LISTS,
 } from '../base/layout';
 import { pause, wake } from '../base/lock';
 import { self, sync, THREADS, threaded } from '../base/thread';
-import { NONE, VMA_END, VMA_SIZE, VMA_START, vmaAt, vmaFind } from './vma';
+import { isBorder } from './regions';
+import {
+  blockAt, findIn, firstIn, LIST_BLOCKS, LIST_CONTINUES, listAt, listOf, nextList, VMA_END, VMA_SIZE, VMA_START, vmaFind,
+} from './vma';
 
 /**
  * The first VMA that ends behind vpn, 0 for none: its record, which holds until the next insert or delete. On a vCPU
- * thread that does not hold the list a copy at `copy`, taken without a lock: what it says of pages whose chunk is locked stays true, but its ends
- * may move where they lie in chunks that are not.
+ * thread a copy at `copy`, taken without a lock: what it says of pages whose chunk is locked stays true, but its ends may
+ * move where they lie in chunks that are not. It is then the part in one region (regions.ts), which may end before the
+ * VMA does, but not before `end` if the VMA reaches as far.
  */
 // @ts-ignore: decorator
 @inline
-export function vmaFrom(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
-  if (threaded()) return load<u32>(self, RUN_VMAS_HELD) != 0 ? direct(vm, vpn) : copyFrom(vm, vpn, copy);
+export function vmaFrom(vm: usize, vpn: u64, end: u64 = 0, copy: usize = self + RUN_VMA): usize {
+  if (threaded()) return copyFrom(vm, vpn, end, copy);
   if (vpn - load<u64>(vm, VM_VMA_HIT_START) < load<u64>(vm, VM_VMA_HIT_PAGES)) return load<u32>(vm, VM_VMA_HIT);
   return found(vm, vpn);
 }
 
-/** The record itself, for who holds the list. */
-function direct(vm: usize, vpn: u64): usize {
-  const cursor = vmaFind(vm, vpn);
-  return cursor == NONE ? <usize>0 : vmaAt(vm, cursor);
-}
-
-/** The look-up itself; what it finds is remembered (linux had a vmacache) until a VMA changes. */
+/** The look-up itself; what it finds is remembered until a VMA changes. */
 function found(vm: usize, vpn: u64): usize {
-  const cursor = vmaFind(vm, vpn);
-  if (cursor == NONE) return 0;
-  const vma = vmaAt(vm, cursor);
+  const vma = vmaFind(vm, vpn);
+  if (vma == 0) return 0;
   const start = load<u64>(vma, VMA_START);
   store<u32>(vm, <u32>vma, VM_VMA_HIT);
   store<u64>(vm, start, VM_VMA_HIT_START);
@@ -41,61 +38,128 @@ function found(vm: usize, vpn: u64): usize {
   return vma;
 }
 
-/** The VMA that contains vpn, 0 for none. */
+/** The VMA that contains vpn, 0 for none; as vmaFrom. */
 // @ts-ignore: decorator
 @inline
-export function vmaOf(vm: usize, vpn: u64, copy: usize = self + RUN_VMA): usize {
-  const vma = vmaFrom(vm, vpn, copy);
+export function vmaOf(vm: usize, vpn: u64, end: u64 = 0, copy: usize = self + RUN_VMA): usize {
+  const vma = vmaFrom(vm, vpn, end, copy);
   return vma != 0 && load<u64>(vma, VMA_START) <= vpn ? vma : <usize>0;
+}
+
+function copyFrom(vm: usize, vpn: u64, end: u64, copy: usize): usize {
+  let list = listOf(vm, vpn);
+  for (const stop = listAt(vm, load<u32>(vm, VM_VMA_LIST_COUNT)); list < stop; list = nextList(list)) {
+    if (!copyIn(list, vpn, copy)) continue;
+    if (load<u64>(copy, VMA_END) < end) extend(vm, end, copy);
+    return copy;
+  }
+  return 0;
 }
 
 /**
  * The look-up beside a change: what is read may be half moved, so every number is used only within bounds, and the
- * sequence tells at the end whether it was.
+ * sequence tells at the end whether it was. False: no VMA of this list ends behind vpn.
  */
-function copyFrom(vm: usize, vpn: u64, copy: usize): usize {
+function copyIn(list: usize, vpn: u64, copy: usize): bool {
   if (THREADS) {
     for (;;) {
-      const seq = atomic.load<u32>(vm + VM_VMA_SEQ);
-      if ((seq & 1) != 0) {
-        pause(vm + VM_VMA_SEQ, seq, SyncPoint.LockWait);
-        continue;
+      const seq = sequence(list);
+      const vma = findIn(list, vpn);
+      // With order: these loads come before the next look at the sequence.
+      if (vma != 0) for (let i: usize = 0; i < VMA_SIZE; i += 8) store<u64>(copy + i, atomic.load<u64>(vma + i));
+      if (atomic.load<u32>(list) == seq) return vma != 0;
+    }
+  }
+  return false;
+}
+
+/** The parts behind the one in `copy` are added to it, up to `end`. */
+function extend(vm: usize, end: u64, copy: usize): void {
+  if (THREADS) {
+    let at = load<u64>(copy, VMA_END);
+    while (at < end && isBorder(vm, at)) {
+      const list = listOf(vm, at);
+      const seq = sequence(list);
+      const first = firstIn(blockAt(list, 0));
+      const continues = load<u32>(list, LIST_CONTINUES) != 0 && load<u32>(list, LIST_BLOCKS) != 0 && load<u64>(first, VMA_START) == at;
+      const stop = atomic.load<u64>(first, VMA_END);
+      if (atomic.load<u32>(list) != seq) continue;
+      if (!continues) return;
+      store<u64>(copy, stop, VMA_END);
+      at = stop;
+    }
+  }
+}
+
+/** The list's sequence, when nobody else is changing the list. */
+function sequence(list: usize): u32 {
+  if (THREADS) {
+    for (;;) {
+      const seq = atomic.load<u32>(list);
+      if ((seq & 1) == 0) {
+        sync(SyncPoint.Look, list);
+        return seq;
       }
-      sync(SyncPoint.Look, vm + VM_VMA_SEQ);
-      const cursor = vmaFind(vm, vpn);
-      if (cursor != NONE) {
-        const vma = vmaAt(vm, cursor);
-        // With order: these loads come before the next look at the sequence.
-        for (let i: usize = 0; i < VMA_SIZE; i += 8) store<u64>(copy + i, atomic.load<u64>(vma + i));
-      }
-      if (atomic.load<u32>(vm + VM_VMA_SEQ) == seq) return cursor == NONE ? <usize>0 : copy;
+      if (held(list)) return seq;
+      pause(list, seq, SyncPoint.LockWait);
     }
   }
   return 0;
 }
 
-/** The list is this thread's to change. Its sequence is odd until vmaUnlock. */
-export function vmaLock(vm: usize): void {
+// @ts-ignore: decorator
+@inline
+function held(list: usize): bool {
+  return list >= <usize>load<u32>(self, RUN_VMAS_FIRST) && list <= <usize>load<u32>(self, RUN_VMAS_LAST);
+}
+
+/** Whether this thread may change every VMA of `vm`. */
+export function vmasAllHeld(vm: usize): bool {
+  if (!threaded()) return true;
+  return load<u32>(self, RUN_VMAS_FIRST) == load<u32>(vm, VM_VMA_LISTS) && held(listAt(vm, load<u32>(vm, VM_VMA_LIST_COUNT) - 1));
+}
+
+/** The lists with pages `from` … `to` are this thread's to change: their sequences are odd until vmasUnlock. */
+export function vmasLock(vm: usize, from: u64, to: u64): void {
   if (THREADS) {
     if (self != 0) {
-      sync(SyncPoint.LockTake, vm + VM_VMA_SEQ);
-      for (;;) {
-        const seq = atomic.load<u32>(vm + VM_VMA_SEQ);
-        if ((seq & 1) == 0 && atomic.cmpxchg<u32>(vm + VM_VMA_SEQ, seq, seq + 1) == seq) break;
-        pause(vm + VM_VMA_SEQ, seq | 1, SyncPoint.LockWait);
-      }
-      store<u32>(self, 1, RUN_VMAS_HELD);
+      const first = listOf(vm, from);
+      const last = listOf(vm, to);
+      assert(load<u32>(self, RUN_VMAS_FIRST) == 0);
+      for (let list = first; list <= last; list = nextList(list)) listLock(list);
+      store<u32>(self, <u32>first, RUN_VMAS_FIRST);
+      store<u32>(self, <u32>last, RUN_VMAS_LAST);
     }
   }
 }
 
-export function vmaUnlock(vm: usize): void {
+export function vmasLockAll(vm: usize): void {
+  vmasLock(vm, 0, u64.MAX_VALUE);
+}
+
+function listLock(list: usize): void {
+  if (THREADS) {
+    sync(SyncPoint.LockTake, list);
+    for (;;) {
+      const seq = atomic.load<u32>(list);
+      if ((seq & 1) == 0 && atomic.cmpxchg<u32>(list, seq, seq + 1) == seq) return;
+      pause(list, seq | 1, SyncPoint.LockWait);
+    }
+  }
+}
+
+export function vmasUnlock(): void {
   if (THREADS) {
     if (self != 0) {
-      sync(SyncPoint.LockGive, vm + VM_VMA_SEQ);
-      store<u32>(self, 0, RUN_VMAS_HELD);
-      atomic.add<u32>(vm + VM_VMA_SEQ, 1);
-      wake(vm + VM_VMA_SEQ);
+      const last: usize = load<u32>(self, RUN_VMAS_LAST);
+      let list: usize = load<u32>(self, RUN_VMAS_FIRST);
+      store<u32>(self, 0, RUN_VMAS_FIRST);
+      store<u32>(self, 0, RUN_VMAS_LAST);
+      for (; list <= last; list = nextList(list)) {
+        sync(SyncPoint.LockGive, list);
+        atomic.add<u32>(list, 1);
+        wake(list);
+      }
     }
   }
 }

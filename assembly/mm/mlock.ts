@@ -3,13 +3,14 @@ import { Errno } from '../abi/errno';
 import { Status } from '../abi/status';
 import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { chunkMissed, rangeLock, rangeUnlock } from '../base/chunk-lock';
-import { VM_LOCKED_VM, VM_MEMLOCK } from '../base/layout';
+import { RUN_LOCAL, VM_CPUS, VM_LOCKED_VM, VM_MEMLOCK } from '../base/layout';
 import { max, min, PAGE_MASK, pageAlign } from '../base/math';
+import { runOf, threaded } from '../base/thread';
 import { faultIn } from './fault';
-import { vmaLock, vmaOf, vmaUnlock } from './look-up';
+import { vmaOf, vmasLockAll, vmasUnlock } from './look-up';
 import { vmaModify } from './modify';
 import { chunkOf } from './page-state';
-import { NONE, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaFind, vmaNext } from './vma';
+import { VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaFind, vmaNext } from './vma';
 
 /** mlock2(addr, len, 0): mark all VMAs, then populate. */
 export function mlock(vm: usize, start: u64, length: u64): Errno {
@@ -31,9 +32,14 @@ export function mlock(vm: usize, start: u64, length: u64): Errno {
 }
 
 function lockLocked(vm: usize, first: u64, len: u64, limit: u64): Errno {
-  vmaLock(vm);
-  const error = withinLimit(vm, first, len, limit) ? applyLock(vm, first, len, true) : Errno.ENOMEM;
-  vmaUnlock(vm);
+  let error: Errno;
+  if (limit == u64.MAX_VALUE) error = applyLock(vm, first, len, true);
+  else {
+    // Nobody else locks memory between the look at the limit and what it allows.
+    vmasLockAll(vm);
+    error = withinLimit(vm, first, len, limit) ? applyLock(vm, first, len, true) : Errno.ENOMEM;
+    vmasUnlock();
+  }
   return error == Errno.OK ? populateLocked(vm, first, len) : error;
 }
 
@@ -56,26 +62,30 @@ export function munlock(vm: usize, start: u64, length: u64): Errno {
   const first = start & PAGE_MASK;
   const len = pageAlign(length + (start & 4095));
   rangeLock(vm, first >> 12, (first + len) >> 12);
-  vmaLock(vm);
   const errno = applyLock(vm, first, len, false);
-  vmaUnlock(vm);
   rangeUnlock(vm, first >> 12, (first + len) >> 12);
   return errno;
 }
 
 /** RLIMIT_MEMLOCK: pages that are locked already count once. */
 function withinLimit(vm: usize, first: u64, len: u64, limit: u64): bool {
-  if (limit == u64.MAX_VALUE) return true;
-  let pages = (len >> 12) + load<u64>(vm, VM_LOCKED_VM);
+  let pages = (len >> 12) + lockedVm(vm);
   if (pages > limit >> 12) pages -= lockedPages(vm, first >> 12, (first + len) >> 12);
   return pages <= limit >> 12;
+}
+
+/** Locked pages of the whole process. */
+function lockedVm(vm: usize): u64 {
+  let pages = load<u64>(vm, VM_LOCKED_VM);
+  if (!threaded()) return pages;
+  for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) pages += load<u64>(runOf(vm, cpu) + RUN_LOCAL, VM_LOCKED_VM);
+  return pages;
 }
 
 /** count_mm_mlocked_page_nr: pages of the range that are locked already. */
 function lockedPages(vm: usize, vpn: u64, end: u64): u64 {
   let n: u64 = 0;
-  for (let c = vmaFind(vm, vpn); c != NONE; c = vmaNext(vm, c)) {
-    const v = vmaAt(vm, c);
+  for (let v = vmaFind(vm, vpn); v != 0; v = vmaNext(vm, v)) {
     const from = max(load<u64>(v, VMA_START), vpn);
     if (from >= end) break;
     if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) n += min(load<u64>(v, VMA_END), end) - from;
@@ -90,17 +100,12 @@ function applyLock(vm: usize, start: u64, len: u64, lock: bool): Errno {
   const end = endByte >> 12;
   let vpn = start >> 12;
   while (vpn < end) {
-    const cursor = vmaFind(vm, vpn);
-    if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return Errno.ENOMEM;
-    const v = vmaAt(vm, cursor);
+    const v = vmaOf(vm, vpn, end);
+    if (v == 0) return Errno.ENOMEM;
     const stop = min(load<u64>(v, VMA_END), end);
     const old = load<u32>(v, VMA_FLAGS);
     const flags = lock ? old | VM_LOCKED : old & ~(<u32>VM_LOCKED);
-    if (flags != old) {
-      if (vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME)) != Errno.OK) return Errno.ENOMEM;
-      const pages = stop - vpn;
-      store<u64>(vm, load<u64>(vm, VM_LOCKED_VM) + (lock ? pages : 0 - pages), VM_LOCKED_VM);
-    }
+    if (flags != old && vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME)) != Errno.OK) return Errno.ENOMEM;
     vpn = stop;
   }
   return Errno.OK;

@@ -124,7 +124,7 @@ function sweepChunk(vm: usize, vpn: u64, stop: u64, lazy: bool, need: u32): u32 
   // Between the look that found it and its lock another thread may have taken it away.
   if (chunk == 0 || (lazy && (load<u8>(node + index, NODE_HINTS) & HINT_LAZY) == 0)) vpn = stop;
   while (vpn < stop && freed < need) {
-    const vma = vmaOf(vm, vpn, self + RUN_VMA_ASIDE);
+    const vma = vmaOf(vm, vpn, 0, self + RUN_VMA_ASIDE);
     if (vma == 0) {
       vpn++;
       continue;

@@ -9,15 +9,20 @@ import {
 import { rangeLock, rangeUnlock } from '../base/chunk-lock';
 import { VM_LOCKED_VM, VM_NAMES } from '../base/layout';
 import { min, pageAlign } from '../base/math';
+import { add } from '../base/thread';
 import { populate } from './mlock';
-import { mapsFull, vmaCut, vmaModify } from './modify';
+import { mapsAdd } from './map-count';
+import { mapsFull, vmaSplit, vmaModify } from './modify';
 import { pagesDrop, pagesFree, pagesOut, pagesProtect } from './range';
-import { vmaFrom, vmaLock, vmaOf, vmaUnlock } from './look-up';
-import { NONE, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaAt, vmaDelete, vmaFind, vmaInsert } from './vma';
+import { vmaFrom, vmaOf, vmasLockAll, vmasUnlock } from './look-up';
+import { continuesAt, isBorder, lastPart } from './regions';
+import { LIST_CONTINUES, listOf, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaDelete, vmaFind, vmaInsert } from './vma';
 
 /** mmap of private anonymous memory at a free place. ENOMEM without metadata. */
 export function mapAnonymous(vm: usize, vpn: u64, pages: u64, flags: u32): Errno {
-  return vmaInsert(vm, vpn, vpn + pages, flags, 0, 0) ? Errno.OK : Errno.ENOMEM;
+  if (!vmaInsert(vm, vpn, vpn + pages, flags, 0, 0)) return Errno.ENOMEM;
+  mapsAdd(vm, 1);
+  return Errno.OK;
 }
 
 export function madvise(vm: usize, start: u64, length: u64, advice: i32): Errno {
@@ -55,24 +60,18 @@ function walkVmas(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u
 
 function walkLocked(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u64): Errno {
   let unmapped: Errno = Errno.OK;
-  // Advice about VMAs holds the list from look to change; advice about pages has no use for it.
-  const updates = advice != Madv.Dontneed && advice != Madv.Free && advice != Madv.Pageout && advice != Madv.Remove;
   while (vpn < end) {
-    if (updates) vmaLock(vm);
-    const v = vmaFrom(vm, vpn);
+    const v = vmaFrom(vm, vpn, end);
     const start = v == 0 ? end : load<u64>(v, VMA_START);
     if (vpn < start) {
       unmapped = Errno.ENOMEM;
       vpn = start;
+      if (vpn >= end) break;
     }
-    let error: Errno = Errno.OK;
-    if (vpn < end) {
-      const stop = min(load<u64>(v, VMA_END), end);
-      error = advise(vm, v, vpn, stop, advice, kind, name);
-      vpn = stop;
-    }
-    if (updates) vmaUnlock(vm);
+    const stop = min(load<u64>(v, VMA_END), end);
+    const error = advise(vm, v, vpn, stop, advice, kind, name);
     if (error != Errno.OK) return error;
+    vpn = stop;
   }
   return unmapped;
 }
@@ -129,19 +128,16 @@ export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
 
 function protectLocked(vm: usize, vpn: u64, end: u64, prot: i32): Errno {
   while (vpn < end) {
-    vmaLock(vm);
-    const v = vmaOf(vm, vpn);
-    if (v == 0) {
-      vmaUnlock(vm);
-      return Errno.ENOMEM;
-    }
+    const v = vmaOf(vm, vpn, end);
+    if (v == 0) return Errno.ENOMEM;
     const stop = min(load<u64>(v, VMA_END), end);
     const old = load<u32>(v, VMA_FLAGS);
     const flags = protectedFlags(v, old, prot);
-    const error = flags == old ? Errno.OK : vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME));
-    vmaUnlock(vm);
-    if (error != Errno.OK) return error;
-    if (flags != old) protectPages(vm, vpn, stop, old, flags);
+    if (flags != old) {
+      const error = vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME));
+      if (error != Errno.OK) return error;
+      protectPages(vm, vpn, stop, old, flags);
+    }
     vpn = stop;
   }
   return Errno.OK;
@@ -173,40 +169,37 @@ export function munmap(vm: usize, start: u64, length: u64): Errno {
   const vpn = start >> 12;
   const end = (start + len) >> 12;
   rangeLock(vm, vpn, end);
-  vmaLock(vm);
+  vmasLockAll(vm);
   const errno = unmapLocked(vm, vpn, end);
-  vmaUnlock(vm);
+  vmasUnlock();
   rangeUnlock(vm, vpn, end);
   return errno;
 }
 
 /** munmap under all locks: it is rare, and nobody else need see half of it. */
 function unmapLocked(vm: usize, vpn: u64, end: u64): Errno {
-  let cursor = vmaFind(vm, vpn);
-  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) >= end) return Errno.OK;
-  let v = vmaAt(vm, cursor);
-  if (load<u64>(v, VMA_START) < vpn) {
+  let v = vmaFind(vm, vpn);
+  if (v == 0 || load<u64>(v, VMA_START) >= end) return Errno.OK;
+  if (load<u64>(v, VMA_START) < vpn || continuesAt(vm, vpn)) {
     // A hole in the middle makes two of one; cuts at an end always work (7.8).
-    if (end < load<u64>(v, VMA_END) && mapsFull(vm)) return Errno.ENOMEM;
-    if (vmaCut(vm, vpn) != Errno.OK) return Errno.ENOMEM;
+    if (end < load<u64>(lastPart(vm, v), VMA_END) && mapsFull(vm)) return Errno.ENOMEM;
+    if (vmaSplit(vm, vmaFind(vm, vpn - 1), vpn) == 0) return Errno.ENOMEM;
   }
-  cursor = vmaFind(vm, end - 1);
-  if (cursor != NONE) {
-    v = vmaAt(vm, cursor);
-    if (load<u64>(v, VMA_START) < end && load<u64>(v, VMA_END) > end && vmaCut(vm, end) != Errno.OK) return Errno.ENOMEM;
+  v = vmaFind(vm, end - 1);
+  if (v != 0 && load<u64>(v, VMA_START) < end && (load<u64>(v, VMA_END) > end || continuesAt(vm, end))) {
+    if (vmaSplit(vm, v, end) == 0) return Errno.ENOMEM;
   }
   for (;;) {
-    cursor = vmaFind(vm, vpn);
-    if (cursor == NONE) break;
-    v = vmaAt(vm, cursor);
+    v = vmaFind(vm, vpn);
+    if (v == 0) break;
     const from = load<u64>(v, VMA_START);
     if (from >= end) break;
     const to = load<u64>(v, VMA_END);
-    if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) {
-      store<u64>(vm, load<u64>(vm, VM_LOCKED_VM) - (to - from), VM_LOCKED_VM);
-    }
+    if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) add(vm, VM_LOCKED_VM, from - to);
     pagesDrop(vm, from, to);
-    vmaDelete(vm, cursor);
+    if (!continuesAt(vm, from)) mapsAdd(vm, -1);
+    if (isBorder(vm, from)) store<u32>(listOf(vm, from), 0, LIST_CONTINUES);
+    vmaDelete(vm, v);
   }
   return Errno.OK;
 }

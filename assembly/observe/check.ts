@@ -3,8 +3,8 @@
 // entry is backed by a present page with at least its permissions.
 import {
   HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
-  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_BLOCKS,
-  VM_VMA_COUNT, VM_VMA_INDEX, VPN_BASE, ZERO_PAGE,
+  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
+  VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE,
 } from '../base/layout';
 import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
 import { RUN_PROGRAM } from '../abi/status';
@@ -19,7 +19,7 @@ import {
   pageSlot, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
 import { vmaOf } from '../mm/look-up';
-import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext } from '../mm/vma';
+import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
 
 /** What is wrong; the host language has a sentence for each. */
@@ -91,18 +91,17 @@ function checkPool(pool: usize, bitmap: usize): Broken {
 }
 
 function checkVmas(vm: usize, arena: usize): Broken {
-  let e = ownRun(arena, load<u32>(vm, VM_VMA_INDEX), 4);
+  const list: usize = load<u32>(vm, VM_VMA_HOME);
+  let e = ownRun(arena, list, LIST_PAGES);
+  if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_VMA_REGIONS), load<u32>(vm, VM_VMA_REGION_MAX) * LIST_PAGES);
   if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_SLOTS), 1);
   if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_DIR), (load<u32>(vm, VM_DIR_LEN) + 1023) >> 10);
-  for (let b: u32 = 0; b < load<u32>(vm, VM_VMA_BLOCKS) && e == Broken.Nothing; b++) {
-    e = ownRun(arena, load<u32>(<usize>load<u32>(vm, VM_VMA_INDEX) + (<usize>b << 2)), 1);
-  }
+  for (let b: u32 = 0; b < load<u32>(list, LIST_BLOCKS) && e == Broken.Nothing; b++) e = ownRun(arena, blockAt(list, b), 1);
   if (e != Broken.Nothing) return e;
   let n: u32 = 0;
   let before: u64 = 0;
   let locked: u64 = 0;
-  for (let c = vmaFind(vm, 0); c != NONE; c = vmaNext(vm, c)) {
-    const v = vmaAt(vm, c);
+  for (let v = vmaFind(vm, 0); v != 0; v = vmaNext(vm, v)) {
     const start = load<u64>(v, VMA_START);
     if (start < before || load<u64>(v, VMA_END) <= start) return at(start, Broken.VmaOrder);
     before = load<u64>(v, VMA_END);

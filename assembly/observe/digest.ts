@@ -10,7 +10,7 @@ import { SLOT_BASE, SLOT_END, SLOT_SIZE } from '../memslot/table';
 import {
   BACKED, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
 } from '../mm/page-state';
-import { NONE, VMA_SIZE, vmaAt, vmaFind, vmaNext } from '../mm/vma';
+import { VMA_SIZE, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_RWX, leafTable } from '../slat/entry';
 
 const PRIME: u64 = 0x100000001b3;
@@ -24,8 +24,7 @@ function mix(h: u64, n: u64): u64 {
 
 export function vmDigest(vm: usize): u64 {
   let h: u64 = 0xcbf29ce484222325;
-  for (let c = vmaFind(vm, 0); c != NONE; c = vmaNext(vm, c)) {
-    const v = vmaAt(vm, c);
+  for (let v = vmaFind(vm, 0); v != 0; v = vmaNext(vm, v)) {
     for (let i: usize = 0; i < VMA_SIZE; i += 8) h = mix(h, load<u64>(v + i));
   }
   const end = VPN_BASE + ((<u64>load<u32>(vm, VM_DIR_LEN)) << 18);

@@ -8,7 +8,8 @@ import { frameAddress } from '../frames/bytes';
 import { slotOf, slotVpn } from '../memslot/table';
 import { faultIn, frameOf } from '../mm/fault';
 import { chunkOf, pageSlot, SWAPPED, WRITABLE } from '../mm/page-state';
-import { NONE, VMA_FLAGS, VMA_START, vmaAt, vmaFind } from '../mm/vma';
+import { vmaOf } from '../mm/look-up';
+import { VMA_FLAGS } from '../mm/vma';
 
 /**
  * Address of the byte at gpa for reading, without changing any state: a swapped page is read in its slot,
@@ -18,8 +19,7 @@ export function ramPeek(vm: usize, gpa: u64): usize {
   const slot = slotOf(vm, gpa >> 12);
   if (slot == 0) return 0;
   const vpn = slotVpn(slot, gpa >> 12);
-  const cursor = vmaFind(vm, vpn);
-  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return 0;
+  if (vmaOf(vm, vpn) == 0) return 0;
   const offset = <usize>(gpa & 4095);
   const frame = frameOf(vm, vpn);
   if (frame != 0) return frameAddress(frame) + offset;
@@ -34,10 +34,9 @@ export function ramPoke(vm: usize, gpa: u64): usize {
   const slot = slotOf(vm, gpa >> 12);
   if (slot == 0) return 0;
   const vpn = slotVpn(slot, gpa >> 12);
-  const cursor = vmaFind(vm, vpn);
-  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return 0;
-  if (faultIn(vm, vpn, true, vmaAt(vm, cursor), chunkOf(vm, vpn)) != Status.Ok) return 0;
+  const vma = vmaOf(vm, vpn);
+  if (vma == 0 || faultIn(vm, vpn, true, vma, chunkOf(vm, vpn)) != Status.Ok) return 0;
   // Forced: the page is there and dirty now, but no more writable than its mapping (linux: FOLL_FORCE).
-  if ((load<u32>(vmaAt(vm, cursor), VMA_FLAGS) & VM_WRITE) == 0) bitClear(chunkOf(vm, vpn) + WRITABLE, <u32>vpn & 511);
+  if ((load<u32>(vma, VMA_FLAGS) & VM_WRITE) == 0) bitClear(chunkOf(vm, vpn) + WRITABLE, <u32>vpn & 511);
   return frameAddress(frameOf(vm, vpn)) + <usize>(gpa & 4095);
 }

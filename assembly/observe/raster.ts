@@ -11,7 +11,7 @@ import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
 import { max, min } from '../base/math';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
 import { nextChunk, NODE_BACKED, NODE_HINTS, nodeOf } from '../mm/page-state';
-import { NONE, VMA_END, VMA_FLAGS, VMA_START, vmaAt, vmaFind, vmaNext } from '../mm/vma';
+import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_RWX, EPT_W, leafTable, nextLeafTable, tableCount } from '../slat/entry';
 import { stateLetter } from './stats';
 
@@ -120,8 +120,7 @@ function slat(vm: usize, origin: u64, from: u64, to: u64, shift: u64): void {
 }
 
 function protection(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: u64): void {
-  for (let c = vmaFind(vm, from + delta); c != NONE; c = vmaNext(vm, c)) {
-    const v = vmaAt(vm, c);
+  for (let v = vmaFind(vm, from + delta); v != 0; v = vmaNext(vm, v)) {
     const a = max(load<u64>(v, VMA_START), from + delta) - delta;
     const b = min(load<u64>(v, VMA_END), to + delta) - delta;
     if (a >= b) break;

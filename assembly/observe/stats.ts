@@ -4,7 +4,7 @@ import { BACKED, chunkAt, chunkIndex, DIRTY, LAZY, nextChunk, nodeOf, SWAPPED, Z
 import { bitGet, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { SCRATCH } from '../base/layout';
-import { NONE, VMA_START, vmaAt, vmaFind } from '../mm/vma';
+import { vmaOf } from '../mm/look-up';
 
 /** Pages of [vpn, end): SCRATCH ← backed, backed and dirty, lazily freed and clean, swapped, zero page (u64 each). */
 export function rangeStats(vm: usize, vpn: u64, end: u64): void {
@@ -41,8 +41,7 @@ export function rangeStats(vm: usize, vpn: u64, end: u64): void {
 
 /** The page's letter as in the traces: x . z a l d s (ASCII). */
 export function pageLetter(vm: usize, vpn: u64): u32 {
-  const cursor = vmaFind(vm, vpn);
-  if (cursor == NONE || load<u64>(vmaAt(vm, cursor), VMA_START) > vpn) return 0x78;
+  if (vmaOf(vm, vpn) == 0) return 0x78;
   return stateLetter(vm, vpn);
 }
 

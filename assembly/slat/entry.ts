@@ -9,7 +9,7 @@
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // An entry is absent when bits 2…0 are zero. hpa = address in linear memory, so every table lies below 4 GiB.
 import { SyncPoint } from '../abi/sync';
-import { HOST_ARENA, HOST_TABLE_COUNTS, HOST_TABLE_USERS, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
+import { HOST_ARENA, HOST_TABLES, TABLE_SIZE, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
 import { local, self, selfVm, sync, THREADS, threaded } from '../base/thread';
 import { RUN_CPU } from '../abi/status';
 import { poolBase } from '../frames/pool';
@@ -37,18 +37,22 @@ export function entryPage(entry: u64): u32 {
   return <u32>entry >> 12;
 }
 
-/** Address of the count of present entries of a table. */
-// @ts-ignore: decorator
-@inline
-export function tableCount(table: usize): usize {
-  return load<u32>(HOST_TABLE_COUNTS) + ((<u32>(table >> 12) - poolBase(HOST_ARENA)) << 1);
-}
+// ╒═ record of a table, 64 bytes ═╕
+// │ 0 users u32 │ 4 count u16     │
+// ╘═══════════════════════════════╛
 
 /** Address of the mask of vCPU threads that may use a leaf table: bit n, vCPU n. */
 // @ts-ignore: decorator
 @inline
 export function tableUsers(table: usize): usize {
-  return load<u32>(HOST_TABLE_USERS) + ((<u32>(table >> 12) - poolBase(HOST_ARENA)) << 2);
+  return <usize>load<u32>(HOST_TABLES) + ((table >> 12) - poolBase(HOST_ARENA)) * TABLE_SIZE;
+}
+
+/** Address of the count (u16) of present entries of a table. */
+// @ts-ignore: decorator
+@inline
+export function tableCount(table: usize): usize {
+  return tableUsers(table) + 4;
 }
 
 /**

@@ -4,7 +4,7 @@ import { EVENT_CAPACITY, EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
 import { RUN_PROGRAM } from '../abi/status';
 import {
   EVENTS, HERE_CAUSE, HERE_CPU, HERE_EVENT_SEQ, HERE_PIN_VM, HERE_RING, HOST_ARENA, HOST_EVENT_SEQ, HOST_EVENTS_ON,
-  HOST_TABLE_USERS, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_LAZY,
+  HOST_TABLES, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, TABLE_SIZE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_LAZY, VM_LOCKED_VM,
   VM_MAPPED, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_SWAP, VM_VMA_HIT_PAGES,
 } from '../base/layout';
 import { Counter } from '../abi/events';
@@ -12,7 +12,8 @@ import { runOf } from '../base/thread';
 import { arenaGet, arenaGetContiguous } from '../frames/arena';
 import { cacheEmpty } from '../frames/cache';
 import { poolBumped } from '../frames/pool';
-import { vmaGather, vmaSpread } from '../mm/vma';
+import { mapsFold, mapsShare } from '../mm/map-count';
+import { vmaCarve, vmaGather } from '../mm/regions';
 
 const RING_PAGES: u32 = (THREAD_EVENTS * EVENT_SIZE) >> 12;
 
@@ -23,9 +24,16 @@ export function threadsStart(vm: usize): bool {
   store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
   store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
   store<u64>(vm, 0, VM_VMA_HIT_PAGES);
-  vmaSpread(vm);
-  memory.fill(load<u32>(HOST_TABLE_USERS), 0, <usize>poolBumped(HOST_ARENA) << 2);
+  vmaCarve(vm);
+  mapsShare(vm);
+  forgetUsers();
   return true;
+}
+
+/** No thread uses a table yet: what threads of an earlier run did does not count. */
+function forgetUsers(): void {
+  let p: usize = load<u32>(HOST_TABLES);
+  for (const end = p + <usize>poolBumped(HOST_ARENA) * TABLE_SIZE; p < end; p += TABLE_SIZE) store<u32>(p, 0);
 }
 
 function threadStart(run: usize, cpu: u32): bool {
@@ -58,9 +66,11 @@ function threadStart(run: usize, cpu: u32): bool {
 /** The vCPU threads of `vm` have ended: what they counted and kept goes to the VM and the host. */
 export function threadsFold(vm: usize): void {
   vmaGather(vm);
+  mapsFold(vm);
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) {
     const run = runOf(vm, cpu);
     const l = run + RUN_LOCAL;
+    fold(vm, l, VM_LOCKED_VM);
     fold(vm, l, VM_LAZY);
     fold(vm, l, VM_RSS);
     fold(vm, l, VM_SWAP);

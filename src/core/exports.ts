@@ -57,9 +57,8 @@ export interface CoreExports {
   munmap(vm: Ptr, start: bigint, length: bigint): number;
   setAnonName(vm: Ptr, start: bigint, length: bigint, kind: number, name: bigint): number;
 
-  vmaFind(vm: Ptr, vpn: bigint): number;
-  vmaNext(vm: Ptr, cursor: number): number;
-  vmaAt(vm: Ptr, cursor: number): Ptr;
+  vmaFind(vm: Ptr, vpn: bigint): Ptr;
+  vmaNext(vm: Ptr, vma: Ptr): Ptr;
   slotOf(vm: Ptr, gfn: bigint): Ptr;
   walkEntry(vm: Ptr, gfn: bigint, level: number): Ptr;
   pageLetter(vm: Ptr, vpn: bigint): number;

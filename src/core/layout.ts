@@ -12,7 +12,8 @@ export const HOST_FRAMES = HOST + 0;
 export const HOST_ARENA = HOST + 64;
 export const HOST_SWAP = HOST + 128;
 export const HOST_EVENTS_ON = HOST + 196;
-export const HOST_TABLE_COUNTS = HOST + 200;
+export const HOST_TABLES = HOST + 200;
+export const TABLE_SIZE = 64;
 export const HOST_EVENT_SEQ = HOST + 384;
 
 export const VM_ROOT = 8;
@@ -25,7 +26,7 @@ export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
 export const VM_COUNTERS = 256;
-export const VM_VMA_COUNT = 524;
+export const VM_VMA_COUNT = 532;
 
 export const SLOT_BASE = 0;
 export const SLOT_END = 8;
@@ -37,7 +38,6 @@ export const VMA_END = 8;
 export const VMA_FLAGS = 16;
 export const VMA_ANON = 20;
 export const VMA_NAME = 24;
-export const NONE = 0xffffffff;
 
 // Pool record, assembly/frames/pool.ts.
 export const POOL_BASE = 0;

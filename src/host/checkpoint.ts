@@ -8,13 +8,14 @@ import {
   HOST_ARENA,
   HOST_FRAMES,
   HOST_SWAP,
-  HOST_TABLE_COUNTS,
+  HOST_TABLES,
   POOL_BASE,
   POOL_BUMP,
   POOL_HIGH,
   POOL_STACK,
   POOL_STACKED,
   SCRATCH,
+  TABLE_SIZE,
 } from '../core/layout.ts';
 import { SlatboxError } from '../errors.ts';
 import type { VmState } from '../vm.ts';
@@ -53,7 +54,7 @@ export function takeCheckpoint(host: Host): Checkpoint {
   const bumped = core.readU32(HOST_ARENA + POOL_BUMP);
   const metadata = [
     ...host.vms.map((vm) => copy(core.x.runOf(vm.ptr, 0) >>> 0, vm.cpus * RUN_SIZE)),
-    copy(core.readU32(HOST_TABLE_COUNTS), bumped * 2),
+    copy(core.readU32(HOST_TABLES), bumped * TABLE_SIZE),
     copy(core.readU32(HOST_ARENA + POOL_BASE) * 4096, bumped * 4096),
   ];
   const pages = takePages(core);

@@ -10,7 +10,7 @@ import {
   VM_WRITE,
 } from '../../assembly/abi/vm-flags.ts';
 import type { Hva } from '../address.ts';
-import { NONE, SCRATCH, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START } from '../core/layout.ts';
+import { SCRATCH, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START } from '../core/layout.ts';
 import type { Vma } from '../types.ts';
 import type { Vm } from '../vm.ts';
 
@@ -32,8 +32,7 @@ const MNEMONICS: readonly (readonly [number, string])[] = [
 export function readVmas(vm: Vm): Vma[] {
   const { core, names } = vm.host;
   const out: Vma[] = [];
-  for (let c = core.x.vmaFind(vm.ptr, 0n); c >>> 0 !== NONE; c = core.x.vmaNext(vm.ptr, c)) {
-    const at = core.x.vmaAt(vm.ptr, c) >>> 0;
+  for (let at = core.x.vmaFind(vm.ptr, 0n) >>> 0; at !== 0; at = core.x.vmaNext(vm.ptr, at) >>> 0) {
     const start = core.readU64(at + VMA_START);
     const end = core.readU64(at + VMA_END);
     const flags = core.readU32(at + VMA_FLAGS);

@@ -13,6 +13,7 @@ import {
   Status,
 } from '../../assembly/abi/status.ts';
 import { hex } from '../../src/address.ts';
+import { hvaAt } from '../support/machines.ts';
 import type { Call } from './fiber.ts';
 import type { ExploreMachine } from './machine.ts';
 
@@ -77,6 +78,15 @@ export class Cpu {
           status,
           () => `answer ${Array.from(u64.subarray(words, words + 4), (word) => word.toString(16)).join(' ')}`,
         ),
+    };
+  }
+
+  /** The VMM's own system call on its mapping of guest memory. */
+  hostCall(func: Func, gpa: bigint, len: bigint, arg = 0n): Call {
+    const { vm } = this.#machine;
+    return {
+      run: (x) => x.hostCall(vm.ptr, func, hvaAt(vm, gpa), len, arg),
+      result: (errno) => `errno ${errno}`,
     };
   }
 

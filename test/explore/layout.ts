@@ -9,8 +9,6 @@ const place = (name: string): number => {
   return Number(value);
 };
 
-export const DYNAMIC = place('DYNAMIC');
-export const HOST_TABLE_USERS = place('HOST_TABLE_USERS');
 export const LOCKS = place('LOCKS');
 export const LOCK_SIZE = place('LOCK_SIZE');
 /** Of the locks in use: a guest of 16 MiB has eight chunks. */

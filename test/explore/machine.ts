@@ -7,6 +7,7 @@ import { Core } from '../../src/core/core.ts';
 import type { CoreExports, Ptr } from '../../src/core/exports.ts';
 import type { Checkpoint } from '../../src/machine.ts';
 import { Host, type Vm } from '../../src/machine.ts';
+import type { VmOptions } from '../../src/types.ts';
 import { PROJECT } from '../support/assembly.ts';
 import { abortIn, FIBER_STACK, Fiber } from './fiber.ts';
 import { Snapshot } from './snapshot.ts';
@@ -21,6 +22,10 @@ export interface MachineSize {
   readonly arena?: number;
   /** RAM of the guest in bytes. Default 16 MiB. */
   readonly ram?: number;
+  /** Whether a driver registers its buffers, whose pages are then the first of the guest that are there. Default true. */
+  readonly driver?: boolean;
+  /** What else its VMM has: limits, the kind of its memory. */
+  readonly vmm?: Pick<VmOptions, 'backing' | 'maxMapCount' | 'memlock'>;
 }
 
 const WASM_PAGE = 65536;
@@ -30,12 +35,12 @@ export class ExploreMachine {
   readonly fibers: readonly Fiber[];
   readonly snapshot: Snapshot;
   readonly #x: CoreExports;
-  /** A fresh guest whose driver has registered its buffers. */
+  /** A fresh guest whose driver, if it has one, has registered its buffers. */
   readonly #fresh: Checkpoint;
 
   /** `module`: build/explore.wasm. */
   constructor(module: WebAssembly.Module, size: MachineSize) {
-    const { cpus, frames = 64, swap = 32, arena = 512, ram = 16 * 2 ** 20 } = size;
+    const { cpus, frames = 64, swap = 32, arena = 512, ram = 16 * 2 ** 20, driver = true, vmm } = size;
     const used = Math.ceil(Core.bytes(frames, arena, swap) / WASM_PAGE);
     const pages = used + Math.ceil((cpus * FIBER_STACK) / WASM_PAGE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -43,12 +48,12 @@ export class ExploreMachine {
     this.#x = new WebAssembly.Instance(module, { env }).exports as unknown as CoreExports;
     const core = new Core(this.#x, memory, module);
     core.x.hostInit(frames, arena, swap, 0);
-    this.vm = new Host(core).createVm({ memory: ram, cpus });
+    this.vm = new Host(core).createVm({ memory: ram, cpus, ...vmm });
     this.fibers = Array.from(
       { length: cpus },
       (_, cpu) => new Fiber(module, memory, used * WASM_PAGE + cpu * FIBER_STACK),
     );
-    if (this.vm.guest.driver.probe() !== 0) throw new Error('the driver does not bind');
+    if (driver && this.vm.guest.driver.probe() !== 0) throw new Error('the driver does not bind');
     this.#fresh = this.vm.host.checkpoint();
     this.snapshot = new Snapshot(this.vm);
   }

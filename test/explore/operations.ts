@@ -160,13 +160,18 @@ export interface Meeting {
   readonly gfns: readonly bigint[];
 }
 
-/** Chunks of 2 MiB begin at multiples of 512 pages. */
+/** Chunks of 2 MiB begin at multiples of 512 pages; the lists of mappings of a small guest do so too. */
 export const MEETINGS: readonly Meeting[] = [
   { name: 'same page', places: [range(640n, 1n), range(640n, 1n)], gfns: [639n, 640n, 641n] },
   { name: 'neighbours', places: [range(640n, 1n), range(641n, 1n)], gfns: [639n, 640n, 641n, 642n] },
   {
     name: 'chunk border',
     places: [range(1023n, 2n), range(1023n, 2n, 1024n * PAGE)],
+    gfns: [1022n, 1023n, 1024n, 1025n],
+  },
+  {
+    name: 'neighbours at a chunk border',
+    places: [range(1023n, 1n), range(1024n, 1n)],
     gfns: [1022n, 1023n, 1024n, 1025n],
   },
 ];

@@ -6,7 +6,6 @@ import { Counter } from '../../assembly/abi/events.ts';
 import {
   HOST_FRAMES,
   HOST_SWAP,
-  NONE,
   VM_COUNTERS,
   VM_DEV_COMMAND,
   VM_DEV_CONNS,
@@ -65,8 +64,7 @@ function vmaText(vm: Vm): string {
   const { core } = vm.host;
   const anon = new Map<number, number>([[0, 0]]);
   const out: string[] = [];
-  for (let c = core.x.vmaFind(vm.ptr, 0n); c >>> 0 !== NONE; c = core.x.vmaNext(vm.ptr, c)) {
-    const at = core.x.vmaAt(vm.ptr, c) >>> 0;
+  for (let at = core.x.vmaFind(vm.ptr, 0n) >>> 0; at !== 0; at = core.x.vmaNext(vm.ptr, at) >>> 0) {
     const number = core.readU32(at + VMA_ANON);
     if (!anon.has(number)) anon.set(number, anon.size);
     // The low halves of the numbers: all of RAM lies in 16 MiB.

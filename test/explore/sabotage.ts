@@ -2,8 +2,7 @@
 // would wait for, the word is made to say that the way is free. So a lock that does not hold, or a wait that is not
 // waited, needs no knob in the engine.
 import { SyncPoint } from '../../assembly/abi/sync.ts';
-import { HOST_ARENA, POOL_BASE } from '../../src/core/layout.ts';
-import { DYNAMIC, HOST_TABLE_USERS } from './layout.ts';
+import { HOST_ARENA, HOST_TABLES, POOL_BASE, POOL_BUMP, TABLE_SIZE } from '../../src/core/layout.ts';
 import type { ExploreMachine } from './machine.ts';
 
 /** Called at each point; true where a thread that would have to wait can go on. */
@@ -40,10 +39,10 @@ export function sabotagesOf({ core }: ExploreMachine): Sabotages {
       u32[what >>> 2] = word(what) + 4;
     }),
     tableUsers: at(SyncPoint.Look, (what) => {
-      // SLAT entries lie in the arena; other things are looked at in records in front of it.
-      if (what < DYNAMIC) return;
+      // A SLAT entry points to a table, which is a page of the arena; nothing else that is looked at does.
       const page = (word(what) >>> 12) - word(HOST_ARENA + POOL_BASE);
-      u32[(word(HOST_TABLE_USERS) >>> 2) + page] = 0;
+      if (page < 0 || page >= word(HOST_ARENA + POOL_BUMP)) return;
+      u32[(word(HOST_TABLES) + page * TABLE_SIZE) >>> 2] = 0;
     }),
     requestWait: at(SyncPoint.ModeWait, (what) => {
       u32[what >>> 2] = word(what) & ~REQUEST_MODE;

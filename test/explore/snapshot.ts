@@ -6,15 +6,16 @@ import {
   HOST_ARENA,
   HOST_FRAMES,
   HOST_SWAP,
-  HOST_TABLE_COUNTS,
+  HOST_TABLES,
   POOL_BASE,
   POOL_BUMP,
   POOL_HIGH,
   POOL_STACK,
   SCRATCH,
+  TABLE_SIZE,
 } from '../../src/core/layout.ts';
 import type { Vm } from '../../src/machine.ts';
-import { HOST_TABLE_USERS, LOCKS, LOCKS_END } from './layout.ts';
+import { LOCKS, LOCKS_END } from './layout.ts';
 
 interface Part {
   readonly at: number;
@@ -43,8 +44,7 @@ export class Snapshot {
     this.#keep(this.#vm.guest.run(0), this.#vm.cpus * RUN_SIZE);
     for (const pool of POOLS) this.#keep(core.readU32(pool + POOL_STACK), x.poolTotal(pool) * 4);
     const arena = core.readU32(HOST_ARENA + POOL_BUMP);
-    this.#keep(core.readU32(HOST_TABLE_COUNTS), arena * 2);
-    this.#keep(core.readU32(HOST_TABLE_USERS), arena * 4);
+    this.#keep(core.readU32(HOST_TABLES), arena * TABLE_SIZE);
     this.#keep(core.readU32(HOST_ARENA + POOL_BASE) * 4096, arena * 4096);
     x.checkpointFrames();
     for (let n = x.checkpointNext(); n !== 0; n = x.checkpointNext()) {
