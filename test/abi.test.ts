@@ -95,7 +95,7 @@ describe('abi › linear memory', () => {
       end = Number(at) + bytes;
       fields++;
     }
-    expect(fields).toBeGreaterThan(prefix === 'VM_' ? 30 : 8);
+    expect(fields).toBeGreaterThan(prefix === 'VM_' ? 30 : 7);
     expect(end).toBeLessThanOrEqual(Number(prefix === 'VM_' ? core.VM_RECORD_END : 448));
   });
 });

@@ -16,7 +16,7 @@ import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
 import { EPT_LEAF, EPT_LEAF_W, GFN_LIMIT } from '../slat/entry';
 import { slatMap } from '../slat/map';
-import { count, event, scope, unscope } from '../trace/events';
+import { close, count, open } from '../trace/events';
 
 /**
  * Make gfn's SLAT entry allow `access`. Ok: the walk will now succeed. Mmio: no slot (InternalError for a
@@ -30,8 +30,7 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
     return Status.Mmio;
   }
   count(vm, Counter.SlatViolations);
-  event(EventKind.Violation, vm, access, gfn, 0, 0);
-  const cause = scope();
+  const cause = open(EventKind.Violation, vm, access, gfn, 0, 0);
   const vpn = slotVpn(slot, gfn);
   let status: Status;
   let attempts: u32 = 0;
@@ -40,7 +39,7 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
     status = map(vm, gfn, vpn, access == Access.Write);
     chunkUnlock(vm, vpn);
   } while (status == Status.OutOfMemory && chunkMissed(attempts++));
-  unscope(cause);
+  close(cause);
   return status;
 }
 

@@ -23,8 +23,15 @@ import {
 @inline
 export function vmaFrom(vm: usize, vpn: u64, end: u64 = 0, copy: usize = self + RUN_VMA): usize {
   if (threaded()) return copyFrom(vm, vpn, end, copy);
-  if (vpn - load<u64>(vm, VM_VMA_HIT_START) < load<u64>(vm, VM_VMA_HIT_PAGES)) return load<u32>(vm, VM_VMA_HIT);
-  return found(vm, vpn);
+  return isInHit(vm, vpn, vpn + 1) ? <usize>load<u32>(vm, VM_VMA_HIT) : found(vm, vpn);
+}
+
+/** Whether the VMA last found has all of [vpn, end), which is not empty; not for vCPU threads. */
+// @ts-ignore: decorator
+@inline
+export function isInHit(vm: usize, vpn: u64, end: u64): bool {
+  const start = load<u64>(vm, VM_VMA_HIT_START);
+  return vpn >= start && end - start <= load<u64>(vm, VM_VMA_HIT_PAGES);
 }
 
 /** The look-up itself; what it finds is remembered until a VMA changes. */

@@ -1,5 +1,5 @@
 // Event ring and counters. Cheap enough to leave on: one record is five stores; off, one load and a
-// branch. Events form a tree by `cause`: `scope` opens a cause, what happens until it is closed has it.
+// branch. Events form a tree by `cause`: `open` records one that is the cause of what happens until `close`.
 // Layout of a record: abi/events.ts.
 import { EVENT_CAPACITY, EVENT_SIZE, EventKind, THREAD_EVENTS } from '../abi/events';
 import {
@@ -35,37 +35,41 @@ function record(kind: u32, vm: usize, n: u32, a: u64, b: u64, c: u64): void {
   store<u64>(p, c, 32);
 }
 
-/** The event just recorded becomes the cause of the next ones. Returns the cause before, for `unscope`. */
+/** Events are off: nothing to close. */
+const NOTHING: u32 = 0xffffffff;
+
+/** An event that is the cause of what happens until `close`, which takes what this returns. */
 // @ts-ignore: decorator
 @inline
-export function scope(): u32 {
+export function open(kind: EventKind, vm: usize, n: u32, a: u64, b: u64, c: u64): u32 {
+  return load<u32>(HOST_EVENTS_ON) ? opened(kind, vm, n, a, b, c) : NOTHING;
+}
+
+function opened(kind: u32, vm: usize, n: u32, a: u64, b: u64, c: u64): u32 {
+  record(kind, vm, n, a, b, c);
   const h = here();
   const before = load<u32>(h, HERE_CAUSE);
-  if (load<u32>(HOST_EVENTS_ON)) store<u32>(h, load<u32>(h, HERE_EVENT_SEQ), HERE_CAUSE);
+  store<u32>(h, load<u32>(h, HERE_EVENT_SEQ), HERE_CAUSE);
   return before;
 }
 
 // @ts-ignore: decorator
 @inline
-export function unscope(before: u32): void {
-  store<u32>(here(), before, HERE_CAUSE);
+export function close(before: u32): void {
+  if (before != NOTHING) store<u32>(here(), before, HERE_CAUSE);
+}
+
+/** The same, and the event is completed with its outcome `c`, unless the ring has overwritten it since. */
+export function closeWith(before: u32, c: u64): void {
+  if (before == NOTHING) return;
+  const seq = load<u32>(here(), HERE_CAUSE);
+  const p = cell(seq);
+  if (load<u32>(p) == seq) store<u64>(p, c, 32);
+  close(before);
 }
 
 // @ts-ignore: decorator
 @inline
 export function count(vm: usize, counter: i32, by: u64 = 1): void {
   add(vm, VM_COUNTERS + (<usize>counter << 3), by);
-}
-
-/** Complete the record `seq` (0: events are off) with its outcome, unless the ring has overwritten it since. */
-export function outcome(seq: u32, c: u64): void {
-  const p = cell(seq);
-  if (seq != 0 && load<u32>(p) == seq) store<u64>(p, c, 32);
-}
-
-/** Seq of the newest event, 0 while events are off. */
-// @ts-ignore: decorator
-@inline
-export function lastEvent(): u32 {
-  return load<u32>(HOST_EVENTS_ON) ? load<u32>(here(), HERE_EVENT_SEQ) : 0;
 }

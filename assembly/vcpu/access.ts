@@ -14,7 +14,7 @@ import { resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
 import { EPT_R, EPT_W, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
 import { inWindow, MODE_GUEST, mode } from '../base/window';
-import { count, event, scope, unscope } from '../trace/events';
+import { close, count, event, open } from '../trace/events';
 
 // @ts-ignore: decorator
 @inline
@@ -70,8 +70,7 @@ export function exitFailed(run: usize, vm: usize, gpa: u64, access: i32): Status
 function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: usize): void {
   store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
   count(vm, Counter.ExitsMmio);
-  event(EventKind.Exit, vm, Status.Mmio, gpa, len, write ? 1 : 0);
-  const cause = scope();
+  const cause = open(EventKind.Exit, vm, Status.Mmio, gpa, len, write ? 1 : 0);
   let claimed: bool;
   if (write) claimed = mmioWrite(vm, gpa, len, data);
   else {
@@ -79,7 +78,7 @@ function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: 
     for (let i: u32 = 0; i < len; i++) store<u8>(data + i, 0xff);
     claimed = mmioRead(vm, gpa, len, data);
   }
-  unscope(cause);
+  close(cause);
   if (claimed) return;
   const n = load<u32>(run, RUN_EXITS);
   const p = run + RUN_EXIT + <usize>n * RUN_EXIT_SIZE;
@@ -101,10 +100,9 @@ export function ring(run: usize, vm: usize, gpa: u64, value: u32): bool {
   if (gpa >> 12 != load<u64>(local(vm), VM_MMIO_GFN) || !isDoorbell(vm, gpa, value)) return false;
   store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
   count(vm, Counter.ExitsMmio);
-  event(EventKind.Exit, vm, Status.Mmio, gpa, 4, 1);
-  const cause = scope();
+  const cause = open(EventKind.Exit, vm, Status.Mmio, gpa, 4, 1);
   doorbell(vm, value & 0x7fffffff);
-  unscope(cause);
+  close(cause);
   store<u32>(run, 0, RUN_EXITS);
   return true;
 }

@@ -32,8 +32,8 @@ export class Core {
 
   /** Bytes of linear memory for a host; the same rule as hostBytes of assembly/vm.ts, held equal by a test. */
   static bytes(frames: number, arena: number, swap: number): number {
-    const stacks = (frames + arena + swap) * 4 + arena * 6;
-    const first = Math.ceil((layout.DYNAMIC + stacks) / 4096);
+    const tables = Math.ceil((frames + arena + swap) / 16) + arena; // in records of TABLE_SIZE, 16 stack entries each
+    const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE) / 4096);
     return (first + frames + arena + swap) * 4096;
   }
 

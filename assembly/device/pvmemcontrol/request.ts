@@ -13,7 +13,7 @@ import { SLOT_BASE, SLOT_END, SLOT_VPN, slotOf } from '../../memslot/table';
 import { MODE_BOTH, MODE_REQUEST, mode } from '../../base/window';
 import { mlock, munlock } from '../../mm/mlock';
 import { madvise, mprotect, setAnonName } from '../../mm/syscalls';
-import { count, event, lastEvent, outcome, scope, unscope } from '../../trace/events';
+import { close, closeWith, count, event, open } from '../../trace/events';
 import { connectionGpa } from './connection';
 import { bufferStore, knownBuffer, ramLoad } from './ram';
 import { brokenSince, deviceEpoch } from './state';
@@ -61,8 +61,7 @@ function answerInto(at: usize, vm: usize, answer: u64, code: u64): void {
 
 function run(vm: usize, n: u32, code: u64, addr: u64, length: u64, arg: u64): void {
   count(vm, Counter.RequestsTotal);
-  event(EventKind.Request, vm, n, code, addr, length);
-  const cause = scope();
+  const cause = open(EventKind.Request, vm, n, code, addr, length);
   const answer = execute(vm, code, addr, length, arg);
   if (answer != 0) {
     count(vm, Counter.RequestsFailed);
@@ -73,7 +72,7 @@ function run(vm: usize, n: u32, code: u64, addr: u64, length: u64, arg: u64): vo
   const at = knownBuffer(vm, n);
   if (at != 0) answerInto(at, vm, answer, code);
   else answerThrough(vm, n, answer, code);
-  unscope(cause);
+  close(cause);
 }
 
 /** The response on the long way, through the VMM's page table. */
@@ -132,12 +131,9 @@ function execute(vm: usize, code: u64, addr: u64, length: u64, arg: u64): u64 {
 /** The system call that a function stands for, counted and traced. */
 export function hostCall(vm: usize, func: i32, hva: u64, length: u64, arg: u64): Errno {
   count(vm, Counter.HostCallBase + func);
-  event(EventKind.HostCall, vm, func, hva, length, 0);
-  const seq = lastEvent();
-  const cause = scope();
+  const cause = open(EventKind.HostCall, vm, func, hva, length, 0);
   const errno = call(vm, func, hva, length, arg);
-  unscope(cause);
-  if (errno != Errno.OK) outcome(seq, errno);
+  closeWith(cause, errno);
   return errno;
 }
 
