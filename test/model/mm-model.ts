@@ -1,28 +1,31 @@
-// A slow, obvious model of guest RAM on Linux: private anonymous memory in 4 KiB pages, swap that never fills, no
-// KSM scanner. The wasm engine is compared with it; where they differ, one of them misreads Linux.
-// Reference: linux 6.18 mm/madvise.c, mprotect.c, mlock.c, vma.c; for the guest side virt/kvm/kvm_main.c
-// (hva_to_pfn).
+// A slow, obvious model of guest RAM on Linux, with swap that never fills: one mapping of any of the kinds that the
+// recordings have. The wasm engine is compared with it; where they differ, one of them misreads Linux.
+// Here are the calls: their arguments, the order of their checks, and how they take a range VMA by VMA.
+// Reference: linux 6.18 mm/madvise.c, mprotect.c, mlock.c, vma.c.
 import { Errno } from '../../assembly/abi/errno.ts';
 import type { MadviseAdvice, MmDoor, MmVma } from '../../src/conform/mm-door.ts';
 import type { HostAccess } from '../../src/types.ts';
 import { addressOf, aligned, lockRange, PAGE, pageAlign, pageOf, TASK_SIZE, u64 } from './mm-address.ts';
+import { HUGE } from './mm-folio.ts';
+import { HugetlbMemory } from './mm-hugetlb.ts';
+import { isAnonymousMapping, ksmCompatible, MAPPINGS, type Mapping, type MmMode } from './mm-mapping.ts';
+import type { Memory } from './mm-memory.ts';
+import { PagedMemory } from './mm-paged.ts';
+import { vmFlags, vmPerm } from './mm-smaps.ts';
+import { isWritable } from './mm-space.ts';
 import {
-  drop,
-  free,
-  isAnonymous,
-  type ModelPage,
-  pageOut,
-  readFault,
-  untouched,
-  writeFault,
-} from './mm-pages.ts';
-import { describeVma } from './mm-smaps.ts';
-import { type ModelVma, PROT_READ, PROT_WRITE, sameFlags, type VmaFlags, VmaList } from './mm-vmas.ts';
+  type ModelVma,
+  PROT_READ,
+  PROT_WRITE,
+  sameFlags,
+  type VmaErrno,
+  type VmaFlags,
+  VmaList,
+} from './mm-vmas.ts';
 
 export interface MmModelOptions {
   readonly pages: number;
-  /** `anon` maps with MAP_NORESERVE, `anon_acct` without. */
-  readonly mode: 'anon' | 'anon_acct';
+  readonly mode: MmMode;
   /** CONFIG_ANON_VMA_NAME. Default true. */
   readonly names?: boolean;
   /** vm.max_map_count. Default 65530. */
@@ -41,25 +44,32 @@ export type GuestAccess =
 const SEGV_MAPERR = { ok: false, signal: 'SIGSEGV', code: 'SEGV_MAPERR' } as const;
 const SEGV_ACCERR = { ok: false, signal: 'SIGSEGV', code: 'SEGV_ACCERR' } as const;
 const EFAULT = { ok: false, reason: 'EFAULT' } as const;
+/** Scans that a recording lets KSM make at a time. */
+const KSM_SCANS = 4;
 
 export class MmModel implements MmDoor {
-  readonly #pages: ModelPage[];
-  readonly #vmas: VmaList;
   readonly #options: MmModelOptions;
+  readonly #mapping: Mapping;
+  readonly #vmas: VmaList;
+  readonly #memory: Memory;
 
   constructor(options: MmModelOptions) {
     this.#options = options;
-    this.#pages = Array.from({ length: options.pages }, untouched);
+    this.#mapping = MAPPINGS[options.mode];
     const flags: VmaFlags = {
       prot: PROT_READ | PROT_WRITE,
       locked: false,
       dontDump: false,
       mergeable: false,
-      account: options.mode === 'anon_acct',
+      account: this.#mapping.accounted,
       name: undefined,
     };
-    const { maxMapCount = 65530, otherMaps = 30 } = options;
-    this.#vmas = new VmaList(options.pages, flags, maxMapCount, otherMaps);
+    const { pages, maxMapCount = 65530, otherMaps = 30 } = options;
+    const hugetlb = this.#mapping.huge === 'hugetlb';
+    this.#vmas = new VmaList(pages, flags, { maxMapCount, otherMaps, pageSize: hugetlb ? HUGE : 1 });
+    this.#memory = hugetlb
+      ? new HugetlbMemory(this.#mapping)
+      : new PagedMemory(this.#mapping, this.#vmas, pages);
   }
 
   // ── madvise and names: alignment, rounding, overflow, length 0, then VMA by VMA ──
@@ -68,26 +78,36 @@ export class MmModel implements MmDoor {
     return this.#advise(start, len, (vma, from, to) => this.#adviseVma(vma, from, to, advice));
   }
 
-  #adviseVma(vma: ModelVma, from: number, to: number, advice: MadviseAdvice): number {
+  #adviseVma(vma: ModelVma, from: number, to: number, advice: MadviseAdvice): Errno {
     switch (advice) {
-      // Anonymous memory has no file to punch a hole into. A locked VMA would give the same EINVAL.
-      case 'remove':
-        return Errno.EINVAL;
-      case 'dontneed':
-      case 'free':
-      case 'pageout': {
-        // The flag decides, not whether anything was locked in; permissions do not matter.
-        if (vma.flags.locked) return Errno.EINVAL;
-        const act = { dontneed: drop, free, pageout: pageOut }[advice];
-        this.#pages.slice(from, to).forEach(act);
+      case 'remove': {
+        const { hasFile, shared } = this.#mapping;
+        if (vma.flags.locked || !hasFile) return Errno.EINVAL;
+        // The file is what counts, not the permissions of the moment.
+        if (!shared) return Errno.EACCES;
+        this.#memory.punch(from, to);
         return Errno.OK;
       }
+      case 'dontneed':
+      case 'free':
+      case 'pageout':
+        // The flag decides, not whether anything was locked in; permissions do not matter.
+        return vma.flags.locked ? Errno.EINVAL : this.#memory.advise(from, to, advice);
       case 'dontdump':
-        return this.#setFlags(vma, from, to, { dontDump: true }) ? Errno.OK : Errno.EAGAIN;
+        return this.#adviseFlags(vma, from, to, { dontDump: true });
       case 'mergeable':
+        return this.#adviseFlags(vma, from, to, { mergeable: ksmCompatible(this.#mapping) });
       case 'unmergeable':
-        return this.#setFlags(vma, from, to, { mergeable: advice === 'mergeable' }) ? Errno.OK : Errno.EAGAIN;
+        // Sharing ends before there is room for the VMAs that the change of flags may need.
+        if (vma.flags.mergeable) this.#memory.unmerge(from, to);
+        return this.#adviseFlags(vma, from, to, { mergeable: false });
     }
+  }
+
+  /** madvise says EAGAIN where the kernel has no room. */
+  #adviseFlags(vma: ModelVma, from: number, to: number, change: Partial<VmaFlags>): Errno {
+    const errno = this.#setFlags(vma, from, to, change);
+    return errno === Errno.ENOMEM ? Errno.EAGAIN : errno;
   }
 
   /** PR_SET_VMA_ANON_NAME; `undefined` takes the name away. */
@@ -98,12 +118,12 @@ export class MmModel implements MmDoor {
       return Errno.EINVAL;
     }
     return this.#advise(start, len, (vma, from, to) =>
-      this.#setFlags(vma, from, to, { name }) ? Errno.OK : Errno.EAGAIN,
+      isAnonymousMapping(this.#mapping) ? this.#adviseFlags(vma, from, to, { name }) : Errno.EBADF,
     );
   }
 
   /** madvise_walk_vmas(): a VMA's error ends it and wins over a hole; a hole only makes the result ENOMEM. */
-  #advise(start: bigint, len: bigint, act: (vma: ModelVma, from: number, to: number) => number): number {
+  #advise(start: bigint, len: bigint, act: (vma: ModelVma, from: number, to: number) => Errno): Errno {
     const address = addressOf(start);
     const rounded = pageAlign(len);
     if (!aligned(address) || (len !== 0n && rounded === 0n)) return Errno.EINVAL;
@@ -123,10 +143,13 @@ export class MmModel implements MmDoor {
     return result;
   }
 
-  /** False: no room under max_map_count. A piece that has these flags already is left as it is, uncut. */
-  #setFlags(vma: ModelVma, from: number, to: number, change: Partial<VmaFlags>): boolean {
+  /** A piece that has these flags already is left as it is, uncut. */
+  #setFlags(vma: ModelVma, from: number, to: number, change: Partial<VmaFlags>): VmaErrno {
     const flags = { ...vma.flags, ...change };
-    return sameFlags(flags, vma.flags) || this.#vmas.modify(vma, from, to, flags);
+    if (sameFlags(flags, vma.flags)) return Errno.OK;
+    const errno = this.#vmas.modify(vma, from, to, flags);
+    this.#memory.bordersMoved();
+    return errno;
   }
 
   // ── mprotect, mlock, munlock: these stop at the first hole ──
@@ -139,21 +162,23 @@ export class MmModel implements MmDoor {
     if (end <= address) return Errno.ENOMEM;
     return this.#upToHole(pageOf(address), pageOf(end), (vma, from, to) => {
       const { locked, prot: before, account } = vma.flags;
-      if (prot === before) return true;
-      if (!this.#setFlags(vma, from, to, { prot, account: this.#accountAfter(vma, prot, account) })) {
-        return false;
-      }
-      // A locked VMA that becomes writable is populated, so that no write faults later.
-      if (locked && !(before & PROT_WRITE) && prot & PROT_WRITE) this.#populate(from, to);
-      return true;
+      if (prot === before) return Errno.OK;
+      const change = { prot, account: this.#accountAfter(vma, prot, account) };
+      const errno = this.#setFlags(vma, from, to, change);
+      if (errno !== Errno.OK) return errno;
+      this.#memory.protect(this.#vmas.at(from) as ModelVma, from, to);
+      // A private locked VMA that becomes writable is populated, so that no write faults later.
+      const becomesWritable = !(before & PROT_WRITE) && (prot & PROT_WRITE) !== 0;
+      if (locked && !this.#mapping.shared && becomesWritable) this.#populate(from, to);
+      return Errno.OK;
     });
   }
 
   /** Commit accounting can only be given back while no anonymous page was ever there (mprotect_fixup). */
   #accountAfter(vma: ModelVma, prot: number, account: boolean): boolean {
-    if (this.#options.mode === 'anon') return false;
-    if (prot & PROT_WRITE) return account || !(vma.flags.prot & PROT_WRITE);
-    return account && vma.anonVma !== 0;
+    if (!this.#mapping.accounted) return false;
+    if (prot & PROT_WRITE) return account || !isWritable(vma);
+    return account && (!isAnonymousMapping(this.#mapping) || vma.anonVma !== 0);
   }
 
   mlock(start: bigint, len: bigint): number {
@@ -187,33 +212,35 @@ export class MmModel implements MmDoor {
   #lock(address: bigint, length: bigint, locked: boolean): number {
     const end = u64(address + length);
     if (end < address) return Errno.EINVAL;
+    // Of hugetlb memory only the holes count: it never has VM_LOCKED.
+    const lockable = this.#mapping.huge !== 'hugetlb';
     return this.#upToHole(pageOf(address), pageOf(end), (vma, from, to) =>
-      this.#setFlags(vma, from, to, { locked }),
+      lockable ? this.#setFlags(vma, from, to, { locked }) : Errno.OK,
     );
   }
 
   #upToHole(
     start: number,
     end: number,
-    act: (vma: ModelVma, from: number, to: number) => boolean,
-  ): Errno.OK | Errno.ENOMEM {
+    act: (vma: ModelVma, from: number, to: number) => VmaErrno,
+  ): VmaErrno {
     for (let page = start; page < end; ) {
       const vma = this.#vmas.at(page);
       if (!vma) return Errno.ENOMEM;
       const to = Math.min(vma.end, end);
-      if (!act(vma, page, to)) return Errno.ENOMEM;
+      const errno = act(vma, page, to);
+      if (errno !== Errno.OK) return errno;
       page = to;
     }
     return Errno.OK;
   }
 
-  /** Touches each page: a write where the VMA is writable (contents kept), else a read. False at PROT_NONE. */
+  /** Touches each page. False at PROT_NONE. */
   #populate(start: number, end: number): boolean {
     for (let page = start; page < end; page++) {
       const vma = this.#vmas.at(page) as ModelVma;
       if (vma.flags.prot === 0) return false;
-      if (vma.flags.prot & PROT_WRITE) this.#write(vma, page);
-      else readFault(this.#page(page));
+      this.#memory.populate(vma, page);
     }
     return true;
   }
@@ -224,9 +251,10 @@ export class MmModel implements MmDoor {
     if (len === 0n) return Errno.EINVAL;
     const from = pageOf(address);
     const to = pageOf(address + pageAlign(len));
-    if (!this.#vmas.unmap(from, to)) return Errno.ENOMEM;
-    this.#pages.slice(Math.max(0, from), Math.max(0, to)).forEach(drop);
-    return Errno.OK;
+    const errno = this.#vmas.unmap(from, to);
+    this.#memory.bordersMoved();
+    if (errno === Errno.OK) this.#memory.unmap(Math.max(0, from), Math.min(this.#options.pages, to));
+    return errno;
   }
 
   // ── accesses of the VMM process ──
@@ -236,57 +264,57 @@ export class MmModel implements MmDoor {
     const vma = this.#vmas.at(page);
     if (!vma) return SEGV_MAPERR;
     if (vma.flags.prot === 0) return SEGV_ACCERR;
-    readFault(this.#page(page));
-    return { ok: true, value: this.#page(page).byte };
+    return { ok: true, value: this.#memory.hostRead(vma, page) };
   }
 
   hostWrite(page: number, byte: number): HostAccess {
     const vma = this.#vmas.at(page);
     if (!vma) return SEGV_MAPERR;
-    if (!(vma.flags.prot & PROT_WRITE)) return SEGV_ACCERR;
-    this.#write(vma, page);
-    this.#page(page).byte = byte;
+    if (!isWritable(vma)) return SEGV_ACCERR;
+    this.#memory.hostWrite(vma, page, byte);
     return { ok: true, value: byte };
   }
 
   // ── accesses of the guest, through KVM ──
 
-  /**
-   * KVM takes a present page of a writable VMA writable even for a read, and so marks it dirty: a lazily freed page
-   * is saved, one that the read swaps in is dirty. Without PROT_READ the read has only such pages.
-   */
   guestRead(page: number): GuestAccess {
-    const prot = this.#vmas.at(page)?.flags.prot ?? 0;
-    if (prot === 0) return EFAULT;
-    const target = this.#page(page);
-    if (!(prot & PROT_READ) && !isAnonymous(target)) return EFAULT;
-    readFault(target);
-    if (prot & PROT_WRITE && isAnonymous(target)) writeFault(target);
-    return { ok: true, value: target.byte };
+    const vma = this.#vmas.at(page);
+    const value = vma && this.#memory.guestRead(vma, page);
+    return value === undefined ? EFAULT : { ok: true, value };
   }
 
   guestWrite(page: number, byte: number): GuestAccess {
-    return this.hostWrite(page, byte).ok ? { ok: true, value: byte } : EFAULT;
+    const vma = this.#vmas.at(page);
+    return vma && this.#memory.guestWrite(vma, page, byte) ? { ok: true, value: byte } : EFAULT;
   }
 
-  #write(vma: ModelVma, page: number): void {
-    this.#vmas.prepareAnonVma(vma);
-    writeFault(this.#page(page));
-  }
-
-  #page(page: number): ModelPage {
-    return this.#pages[page] as ModelPage;
+  /** Four full scans of KSM, which never runs otherwise. */
+  ksmSettle(): void {
+    for (let i = 0; i < KSM_SCANS; i++) this.#memory.ksmScan();
   }
 
   // ── state ──
 
   vmas(): readonly (MmVma & { readonly name: string | undefined; readonly anonVma: number })[] {
-    const { mode } = this.#options;
-    return this.#vmas.list.map((vma) => describeVma(vma, this.#pages.slice(vma.start, vma.end), mode));
+    return this.#vmas.list.map((vma) => ({
+      start: vma.start,
+      end: vma.end,
+      perm: vmPerm(vma, this.#mapping),
+      flags: vmFlags(vma, this.#mapping),
+      sizes: this.#memory.sizes(vma),
+      name: vma.flags.name,
+      anonVma: vma.anonVma,
+    }));
   }
 
   /** One letter for each page, `x` where no VMA is. */
   letters(): string {
-    return this.#pages.map((page, i) => (this.#vmas.at(i) ? page.letter : 'x')).join('');
+    const pages = Array.from({ length: this.#options.pages }, (_, page) => page);
+    return pages.map((page) => (this.#vmas.at(page) ? this.#memory.letter(page) : 'x')).join('');
+  }
+
+  /** 4 KiB pages that the file holds, in memory or swapped. */
+  blocks(): number {
+    return this.#memory.blocks();
   }
 }
