@@ -1,10 +1,9 @@
 // MADV_FREE and MADV_PAGEOUT on 4 KiB and transparent huge pages, and what reclaim does with a folio.
 // Reference: linux 6.18 mm/madvise.c (madvise_free_pte_range, madvise_cold_or_pageout_pte_range), mm/vmscan.c
 // (shrink_folio_list), mm/rmap.c (try_to_unmap_one).
-import { type Folio, HUGE, isLarge, isWholeMapped } from './mm-folio.ts';
+import { type Folio, HUGE, isWholeMapped } from './mm-folio.ts';
 import { mappedInARow, splitFolio } from './mm-huge.ts';
 import type { Space } from './mm-space.ts';
-import type { Region } from './mm-table.ts';
 
 /**
  * Calls `act` for each folio mapped in [from, to), which is in one VMA, with its first page. A huge page that is not
@@ -58,42 +57,26 @@ export function pageOut(space: Space, from: number, to: number): void {
 }
 
 /** shrink_folio_list() of a folio that is mapped from `page` on and nowhere else. */
-function reclaim(space: Space, page: number): void {
-  const { table, file } = space;
-  const first = table.mapped(page);
-  if (!first) return;
-  const { folio } = first;
+function reclaim({ table, file }: Space, page: number): void {
+  // What is mapped as one is split first (TTU_SPLIT_HUGE_PMD), so the table of 4 KiB entries stays (rule 9.4).
+  table.splitMapping(table.region(page));
+  const folio = table.mapped(page)?.folio;
+  if (!folio) return;
   const pages = Array.from(folio.bytes.keys(), (index) => page + index);
-  const dirty = folio.dirty || pages.some((at) => table.mapped(at)?.bits.dirty);
+  // The dirty bits of all entries are gathered in the folio as they are taken away.
+  if (pages.some((at) => table.pageEntry(at)?.dirty)) folio.dirty = true;
 
   if (folio.kind === 'file') {
-    folio.dirty = dirty;
     table.clear(page);
     file?.reclaim(page);
   } else if (folio.swapBacked) {
-    if (isLarge(folio)) table.splitMapping(table.region(page));
     for (const [index, at] of pages.entries()) {
       table.set(at, { kind: 'swap', byte: folio.bytes[index] as number });
     }
-  } else if (dirty) {
-    rescue(space, folio, table.region(page));
+  } else if (folio.dirty) {
+    // Lazily freed, but written since: it is only taken back into use. The next time it goes to swap.
+    folio.swapBacked = true;
   } else {
-    drop(space, pages, table.region(page));
+    for (const at of pages) table.clear(at);
   }
-}
-
-/**
- * A lazily freed folio that was written since is only taken back into use, and reclaimed the next time. A huge one
- * loses its mapping as one, and all of it is dirty.
- */
-function rescue({ table }: Space, folio: Folio, region: Region): void {
-  folio.dirty = true;
-  folio.swapBacked = true;
-  if (isLarge(folio)) table.splitMapping(region);
-}
-
-/** A lazily freed folio that is clean. One mapped as one leaves the region without a table (unmap_huge_pmd_locked). */
-function drop({ table }: Space, pages: readonly number[], region: Region): void {
-  if (region.huge) table.setHuge(region, undefined);
-  else for (const page of pages) table.clear(page);
 }

@@ -57,9 +57,9 @@ export class HugetlbMemory implements Memory {
     this.#fault(vma, page, !this.#mapping.shared && isWritable(vma));
   }
 
-  /** VMAs end at huge pages. */
+  /** VMAs end at huge pages, so one that the range hits in part lies in a hole. */
   unmap(from: number, to: number): void {
-    this.#zap(from / HUGE, to / HUGE);
+    this.#zap(Math.floor(from / HUGE), Math.ceil(to / HUGE));
   }
 
   bordersMoved(): void {}

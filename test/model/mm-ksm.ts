@@ -97,15 +97,20 @@ export class KsmScanner {
     return mapped?.folio.kind === 'anon' && mapped.folio.bytes[mapped.index] === byte;
   }
 
-  /** stable_tree_search(): the copy with the most users that has room for one more; those no longer mapped are gone. */
+  /**
+   * stable_tree_search(): the first copy that has room. Copies that are no longer mapped are gone. One that is found
+   * behind others and still has room afterwards moves to the front (stable_node_dup).
+   */
   #search(byte: number, folio: Folio): StableNode | undefined {
     const chain = (this.#stable.get(byte) ?? []).filter((node) => node.folio.mapcount > 0);
     this.#stable.set(byte, chain);
     const own = chain.find((node) => node.folio === folio);
     if (own) return own;
-    return chain
-      .filter(({ items }) => items.size > 0 && items.size < MAX_SHARING)
-      .reduce<StableNode | undefined>((a, b) => (a && a.items.size >= b.items.size ? a : b), undefined);
+    const found = chain.find(({ items }) => items.size > 0 && items.size < MAX_SHARING);
+    if (found && found.items.size + 1 < MAX_SHARING) {
+      this.#stable.set(byte, [found, ...chain.filter((node) => node !== found)]);
+    }
+    return found;
   }
 
   /** try_to_merge_two_pages(): the one looked at becomes the shared page, the one that waited joins it. */
