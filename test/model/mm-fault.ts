@@ -1,7 +1,7 @@
 // Page faults: how a page comes to be mapped, and mapped writable.
 // Reference: linux 6.18 mm/memory.c (handle_pte_fault, do_anonymous_page, do_swap_page, do_wp_page, do_fault).
 import { fileReadFault } from './mm-file.ts';
-import { anonFolio, type Folio, HUGE } from './mm-folio.ts';
+import { anonFolio, type Folio } from './mm-folio.ts';
 import { hugeFault, takesHugePage } from './mm-huge.ts';
 import { isWritable, type Space } from './mm-space.ts';
 import type { ModelVma } from './mm-vmas.ts';
@@ -111,6 +111,6 @@ export function zap({ table }: Space, from: number, to: number): void {
     }
     // try_to_free_pte(), CONFIG_PT_RECLAIM: a table that one call emptied whole is freed (rule 9.4). munmap leaves a
     // hole in the region, so there it does not matter.
-    if (part.to - part.from === HUGE) region.table = false;
+    if (part.whole) region.table = false;
   }
 }

@@ -1,6 +1,7 @@
 // KSM's scanner: it goes through all pages of mergeable VMAs in address order and maps those with equal contents to
 // one page. Pages it shares stand in the stable tree; pages seen unchanged twice wait in the unstable tree, which is
-// new with each scan. Pages are equal when their bytes are, so both trees are maps from bytes.
+// new with each scan. Pages are equal when their bytes are, so both trees are maps from bytes. Every page is looked at in
+// every scan: that smart_scan passes over pages which found no partner for long is not seen in any recording.
 // Reference: linux 6.18 mm/ksm.c (cmp_and_merge_page, stable_tree_search, scan_get_next_rmap_item).
 import { unshare } from './mm-fault.ts';
 import { type Folio, isLarge } from './mm-folio.ts';
@@ -26,7 +27,7 @@ interface StableNode {
 
 export class KsmScanner {
   readonly #space: Space;
-  /** In address order. */
+  /** By page, for those that were there when the scanner last came by. */
   readonly #items = new Map<number, Item>();
   /** Copies of the same contents, the newest first: one copy serves 256 mappings. */
   readonly #stable = new Map<number, StableNode[]>();
