@@ -76,6 +76,8 @@ function opsOf(pages: number): fc.Arbitrary<Op> {
 
 interface Setup extends MmModelOptions {
   readonly core: CoreBuild;
+  /** What the engine has of what the model has. */
+  readonly mode: 'anon' | 'anon_acct';
 }
 
 async function compare(setup: Setup, ops: readonly Op[]): Promise<void> {

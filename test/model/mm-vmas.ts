@@ -1,5 +1,6 @@
 // The VMAs of the model: an array in address order, cut and merged as Linux does.
 // Reference: linux 6.18 mm/vma.c (vma_modify, vma_merge_existing_range, split_vma), mm/rmap.c (reusable_anon_vma).
+import { Errno } from '../../assembly/abi/errno.ts';
 
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
@@ -37,15 +38,26 @@ const sameButProtAndName = (a: VmaFlags, b: VmaFlags): boolean =>
 const compatible = (a: ModelVma, b: ModelVma): boolean =>
   a.anonVma === 0 || b.anonVma === 0 || a.anonVma === b.anonVma;
 
+export interface VmaListOptions {
+  /** vm.max_map_count, for the whole process. */
+  readonly maxMapCount: number;
+  /** VMAs the process has besides. */
+  readonly otherMaps: number;
+  /** Pages of the kind of page that makes up the mapping: a cut inside one is refused. 1 or 512. */
+  readonly pageSize: number;
+}
+
+export type VmaErrno = Errno.OK | Errno.ENOMEM | Errno.EINVAL;
+
 export class VmaList {
   readonly list: ModelVma[];
-  readonly #room: () => boolean;
+  readonly #options: VmaListOptions;
   #lastAnonVma = 0;
 
-  /** One VMA [0, pages). `maxMapCount` is for the whole process, which has `otherMaps` more VMAs. */
-  constructor(pages: number, flags: VmaFlags, maxMapCount: number, otherMaps: number) {
+  /** One VMA [0, pages). */
+  constructor(pages: number, flags: VmaFlags, options: VmaListOptions) {
     this.list = [{ start: 0, end: pages, flags, anonVma: 0 }];
-    this.#room = () => this.list.length + otherMaps < maxMapCount;
+    this.#options = options;
   }
 
   /** The VMA that has the page. */
@@ -58,27 +70,53 @@ export class VmaList {
     return this.list.find((v) => page < v.end);
   }
 
+  /** The pages [start, end) are all in one VMA. */
+  inOne(start: number, end: number): boolean {
+    const vma = this.at(start);
+    return vma !== undefined && end <= vma.end;
+  }
+
   /**
-   * vma_modify(): gives [start, end), which lies in `vma`, the flags; merges where it can, else cuts. False when
-   * max_map_count leaves no room for a cut; a cut at the start that was made before stays.
+   * vma_modify(): gives [start, end), which lies in `vma`, the flags; merges where it can, else cuts. When a cut is
+   * refused, a cut at the start that was made before stays.
    */
-  modify(vma: ModelVma, start: number, end: number, flags: VmaFlags): boolean {
-    if (this.#merge(vma, start, end, flags)) return true;
+  modify(vma: ModelVma, start: number, end: number, flags: VmaFlags): VmaErrno {
+    if (this.#merge(vma, start, end, flags)) return Errno.OK;
     let piece = vma;
     if (piece.start < start) {
-      if (!this.#room()) return false;
+      const refused = this.#refuses(start);
+      if (refused !== Errno.OK) return refused;
       piece = this.#cut(piece, start);
     }
     if (end < piece.end) {
-      if (!this.#room()) return false;
+      const refused = this.#refuses(end);
+      if (refused !== Errno.OK) return refused;
       this.#cut(piece, end);
     }
     piece.flags = flags;
-    return true;
+    return Errno.OK;
+  }
+
+  get #room(): boolean {
+    const { maxMapCount, otherMaps } = this.#options;
+    return this.list.length + otherMaps < maxMapCount;
+  }
+
+  /** hugetlb_vm_op_split() */
+  #splits(page: number): boolean {
+    return page % this.#options.pageSize !== 0;
+  }
+
+  /** split_vma() looks at the number of VMAs first. */
+  #refuses(page: number): VmaErrno {
+    if (!this.#room) return Errno.ENOMEM;
+    return this.#splits(page) ? Errno.EINVAL : Errno.OK;
   }
 
   /** vma_merge_existing_range(): one or both neighbours take the piece, if they have just these flags. */
   #merge(vma: ModelVma, start: number, end: number, flags: VmaFlags): boolean {
+    // VM_DONTEXPAND, which every hugetlb VMA has, forbids all merging.
+    if (this.#options.pageSize > 1) return false;
     const index = this.list.indexOf(vma);
     const fits = (v: ModelVma | undefined, touches: boolean): v is ModelVma =>
       v !== undefined && touches && sameFlags(v.flags, flags) && compatible(v, vma);
@@ -116,18 +154,23 @@ export class VmaList {
   }
 
   /**
-   * munmap of [start, end). Only a hole in the middle of one VMA needs room (vms_gather_munmap_vmas). False: no
-   * room, nothing changed.
+   * vms_gather_munmap_vmas(): takes [start, end) out. Only a hole in the middle of one VMA needs room. A cut at the
+   * start stays when the one at the end is refused, for that would go through a hugetlb page.
    */
-  unmap(start: number, end: number): boolean {
+  unmap(start: number, end: number): VmaErrno {
     const first = this.list.find((v) => v.end > start && v.start < end);
-    if (first && first.start < start && end < first.end && !this.#room()) return false;
-    for (const vma of this.list.filter((v) => v.end > start && v.start < end)) {
-      const piece = vma.start < start ? this.#cut(vma, start) : vma;
-      if (end < piece.end) this.#cut(piece, end);
-      this.#drop(piece);
+    if (first && first.start < start) {
+      if (end < first.end && !this.#room) return Errno.ENOMEM;
+      if (this.#splits(start)) return Errno.EINVAL;
+      this.#cut(first, start);
     }
-    return true;
+    const last = this.list.findLast((v) => v.end > start && v.start < end);
+    if (last && end < last.end) {
+      if (this.#splits(end)) return Errno.EINVAL;
+      this.#cut(last, end);
+    }
+    for (const vma of this.list.filter((v) => v.start >= start && v.end <= end)) this.#drop(vma);
+    return Errno.OK;
   }
 
   /**
