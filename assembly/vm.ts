@@ -8,7 +8,7 @@ import {
 import { Errno } from './abi/errno';
 import { deviceInit } from './device/pvmemcontrol/state';
 import { arenaGet, arenaGetContiguous } from './frames/arena';
-import { poolFresh, poolInit } from './frames/pool';
+import { GROUP, poolFresh, poolInit, poolStackBytes } from './frames/pool';
 import { SLOT_END, SLOT_SIZE, slotAppend } from './memslot/table';
 import { mapAnonymous } from './mm/syscalls';
 import { vmaInit } from './mm/vma';
@@ -23,7 +23,7 @@ function pageUp(n: usize): usize {
 
 /** Bytes of linear memory that a host with these numbers of pages needs. */
 export function hostBytes(frames: u32, arena: u32, swap: u32): f64 {
-  return <f64>firstPage(frames, arena, swap) * 4096 + (<f64>frames + <f64>arena + <f64>swap) * 4096;
+  return <f64>firstFrame(frames, arena, swap) * 4096 + (<f64>frames + <f64>swap) * 4096;
 }
 
 /** Metadata pages of a VM besides its directory, with some to live on. */
@@ -37,8 +37,13 @@ function tablesAt(stacks: usize): usize {
 }
 
 function firstPage(frames: u32, arena: u32, swap: u32): u32 {
-  const stacks = (<usize>frames + arena + swap) << 2;
+  const stacks = poolStackBytes(frames) + poolStackBytes(arena) + poolStackBytes(swap);
   return <u32>(pageUp(tablesAt(stacks) + <usize>arena * TABLE_SIZE) >> 12);
+}
+
+/** Frames begin at a multiple of 2 MiB, so that a group of them is what a huge entry of the SLAT can map. */
+function firstFrame(frames: u32, arena: u32, swap: u32): u32 {
+  return (firstPage(frames, arena, swap) + arena + GROUP - 1) & ~(GROUP - 1);
 }
 
 /** Lay out an empty host. Linear memory is at least hostBytes long and fresh (all zero). */
@@ -46,12 +51,13 @@ export function hostInit(frames: u32, arena: u32, swap: u32, events: bool): void
   memory.fill(HOST, 0, HOST_END - HOST);
   let at = DYNAMIC;
   const first = firstPage(frames, arena, swap);
-  poolInit(HOST_FRAMES, first + arena, frames, at);
-  at += <usize>frames << 2;
+  const frame = firstFrame(frames, arena, swap);
+  poolInit(HOST_FRAMES, frame, frames, at);
+  at += poolStackBytes(frames);
   poolInit(HOST_ARENA, first, arena, at);
-  at += <usize>arena << 2;
-  poolInit(HOST_SWAP, first + arena + frames, swap, at);
-  at += <usize>swap << 2;
+  at += poolStackBytes(arena);
+  poolInit(HOST_SWAP, frame + frames, swap, at);
+  at += poolStackBytes(swap);
   store<u32>(HOST_TABLES, <u32>tablesAt(at - DYNAMIC));
   store<u32>(HOST_NEXT_ANON_VMA, 1);
   store<u32>(HOST_EVENTS_ON, events ? 1 : 0);

@@ -24,6 +24,7 @@ const core: Readonly<Record<string, bigint>> = {
   POOL_STACK: pool.STACK as bigint,
   POOL_STACKED: pool.STACKED as bigint,
   POOL_HIGH: pool.HIGH as bigint,
+  POOL_GROUPS: pool.GROUPS as bigint,
 };
 
 describe('abi › linear memory', () => {

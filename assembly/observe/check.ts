@@ -12,7 +12,9 @@ import { runOf } from '../base/thread';
 import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { bitGet, bitSet } from '../base/bits';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
-import { poolBase, poolBumped, poolStacked, poolStackedPage } from '../frames/pool';
+import {
+  GROUP, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage,
+} from '../frames/pool';
 import { slotOf, slotVpn } from '../memslot/table';
 import {
   BACKED, chunkAt, chunkOf, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS,
@@ -80,12 +82,21 @@ function own(pool: usize, bitmap: usize, page: u32): Broken {
   return Broken.Nothing;
 }
 
-/** Free pages are owned by the stack; then every page handed out must be owned. */
-function checkPool(pool: usize, bitmap: usize): Broken {
-  for (let i: u32 = 0, n = poolStacked(pool); i < n; i++) {
-    const e = own(pool, bitmap, poolStackedPage(pool, i));
+function ownFrames(pool: usize, bitmap: usize, first: u32, count: u32): Broken {
+  for (let i: u32 = 0; i < count; i++) {
+    const e = own(pool, bitmap, first + i);
     if (e != Broken.Nothing) return e;
   }
+  return Broken.Nothing;
+}
+
+/** Free pages are owned by the stack, groups included; then every page handed out must be owned. */
+function checkPool(pool: usize, bitmap: usize): Broken {
+  let e: Broken = Broken.Nothing;
+  for (let i: u32 = 0, n = poolStacked(pool); i < n && e == Broken.Nothing; i++) e = own(pool, bitmap, poolStackedPage(pool, i));
+  for (let i: u32 = 0, n = poolGroups(pool); i < n && e == Broken.Nothing; i++) e = ownFrames(pool, bitmap, poolGroup(pool, i), GROUP);
+  if (e == Broken.Nothing) e = ownFrames(pool, bitmap, poolRunNext(pool), poolRunEnd(pool) - poolRunNext(pool));
+  if (e != Broken.Nothing) return e;
   for (let i: u32 = 0, n = poolBumped(pool); i < n; i++) if (!bitGet(bitmap, i)) return at(poolBase(pool) + i, Broken.Leaked);
   return Broken.Nothing;
 }
@@ -113,11 +124,7 @@ function checkVmas(vm: usize, arena: usize): Broken {
 }
 
 function ownRun(arena: usize, address: usize, pages: u32): Broken {
-  for (let i: u32 = 0; i < pages; i++) {
-    const e = own(HOST_ARENA, arena, <u32>(address >> 12) + i);
-    if (e != Broken.Nothing) return e;
-  }
-  return Broken.Nothing;
+  return ownFrames(HOST_ARENA, arena, <u32>(address >> 12), pages);
 }
 
 function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken {

@@ -32,9 +32,10 @@ export class Core {
 
   /** Bytes of linear memory for a host; the same rule as hostBytes of assembly/vm.ts, held equal by a test. */
   static bytes(frames: number, arena: number, swap: number): number {
-    const tables = Math.ceil((frames + arena + swap) / 16) + arena; // in records of TABLE_SIZE, 16 stack entries each
-    const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE) / 4096);
-    return (first + frames + arena + swap) * 4096;
+    const stacks = [frames, arena, swap].reduce((sum, n) => sum + n * 4 + Math.floor(n / 512) * 8, 0);
+    const tables = Math.ceil(stacks / layout.TABLE_SIZE) + arena;
+    const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE) / 4096) + arena;
+    return (Math.ceil(first / 512) * 512 + frames + swap) * 4096;
   }
 
   /**

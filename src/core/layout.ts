@@ -45,3 +45,4 @@ export const POOL_BUMP = 8;
 export const POOL_STACK = 12;
 export const POOL_STACKED = 16;
 export const POOL_HIGH = 20;
+export const POOL_GROUPS = 32;

@@ -11,6 +11,7 @@ import {
   HOST_TABLES,
   POOL_BASE,
   POOL_BUMP,
+  POOL_GROUPS,
   POOL_HIGH,
   POOL_STACK,
   POOL_STACKED,
@@ -48,9 +49,13 @@ export function takeCheckpoint(host: Host): Checkpoint {
   const { core } = host;
   const copy = (at: number, length: number) => ({ at, bytes: core.u8.slice(at, at + length) });
   const header = core.u8.slice(HOST, SCRATCH);
-  const stacks = POOLS.map((pool) =>
-    copy(core.readU32(pool + POOL_STACK), core.readU32(pool + POOL_STACKED) * 4),
-  );
+  const stacks = POOLS.flatMap((pool) => {
+    const stack = core.readU32(pool + POOL_STACK);
+    return [
+      copy(stack, core.readU32(pool + POOL_STACKED) * 4),
+      copy(stack + core.x.poolTotal(pool) * 4, core.readU32(pool + POOL_GROUPS) * 4),
+    ];
+  });
   const bumped = core.readU32(HOST_ARENA + POOL_BUMP);
   const metadata = [
     ...host.vms.map((vm) => copy(core.x.runOf(vm.ptr, 0) >>> 0, vm.cpus * RUN_SIZE)),

@@ -42,7 +42,10 @@ export class Snapshot {
     this.#keep(this.#vm.ptr, 4096);
     this.#keep(LOCKS, LOCKS_END - LOCKS);
     this.#keep(this.#vm.guest.run(0), this.#vm.cpus * RUN_SIZE);
-    for (const pool of POOLS) this.#keep(core.readU32(pool + POOL_STACK), x.poolTotal(pool) * 4);
+    for (const pool of POOLS) {
+      const pages = x.poolTotal(pool);
+      this.#keep(core.readU32(pool + POOL_STACK), pages * 4 + Math.floor(pages / 512) * 8);
+    }
     const arena = core.readU32(HOST_ARENA + POOL_BUMP);
     this.#keep(core.readU32(HOST_TABLES), arena * TABLE_SIZE);
     this.#keep(core.readU32(HOST_ARENA + POOL_BASE) * 4096, arena * 4096);
