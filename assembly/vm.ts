@@ -1,16 +1,19 @@
 // Making hosts and VMs: the only place that knows all rooms. Called by the host language with checked numbers.
 import {
-  DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP, HOST_TABLES,
+  DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SHARED, HOST_SWAP, HOST_TABLES,
   HOST_VM_COUNT, LOCK_COUNT, TABLE_SIZE, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID,
   VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_SIZE,
-  VM_SLOT_COUNT, VM_SLOTS, VPN_BASE,
+  VM_SLOT_COUNT, VM_SLOTS, VM_TABLES_STAY, VPN_BASE,
 } from './base/layout';
 import { Errno } from './abi/errno';
 import { deviceInit } from './device/pvmemcontrol/state';
 import { arenaGet, arenaGetContiguous } from './frames/arena';
+import { SHARED_SIZE } from './frames/shared';
 import { GROUP, poolFresh, poolInit, poolStackBytes } from './frames/pool';
 import { SLOT_END, SLOT_SIZE, slotAppend } from './memslot/table';
-import { mapAnonymous } from './mm/syscalls';
+import { VM_HUGEPAGE, VM_HUGETLB, VM_SHARED, VMA_FILE } from './abi/vm-flags';
+import { fileCreate } from './mm/file';
+import { map } from './mm/syscalls';
 import { vmaInit } from './mm/vma';
 import { slatInit } from './slat/map';
 import { vcpuInit } from './vcpu/run';
@@ -38,7 +41,7 @@ function tablesAt(stacks: usize): usize {
 
 function firstPage(frames: u32, arena: u32, swap: u32): u32 {
   const stacks = poolStackBytes(frames) + poolStackBytes(arena) + poolStackBytes(swap);
-  return <u32>(pageUp(tablesAt(stacks) + <usize>arena * TABLE_SIZE) >> 12);
+  return <u32>(pageUp(tablesAt(stacks) + <usize>arena * TABLE_SIZE + <usize>frames * SHARED_SIZE) >> 12);
 }
 
 /** Frames begin at a multiple of 2 MiB, so that a group of them is what a huge entry of the SLAT can map. */
@@ -59,6 +62,7 @@ export function hostInit(frames: u32, arena: u32, swap: u32, events: bool): void
   poolInit(HOST_SWAP, frame + frames, swap, at);
   at += poolStackBytes(swap);
   store<u32>(HOST_TABLES, <u32>tablesAt(at - DYNAMIC));
+  store<u32>(HOST_SHARED, <u32>(tablesAt(at - DYNAMIC) + <usize>arena * TABLE_SIZE));
   store<u32>(HOST_NEXT_ANON_VMA, 1);
   store<u32>(HOST_EVENTS_ON, events ? 1 : 0);
 }
@@ -98,7 +102,10 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   return vm;
 }
 
-/** Map a RAM region: `pages` of anonymous memory at VPN_BASE + offset, and the slot for it at gfn. */
+/**
+ * Map a RAM region: `pages` at VPN_BASE + offset, and the slot for it at gfn. What it maps is told by its flags: with
+ * VMA_FILE a new memfd (private hugetlb memory has none that counts), else anonymous memory.
+ */
 export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u32): Errno {
   const vpn = VPN_BASE + offset;
   if (!slotAppend(vm, gfn, pages, vpn)) return Errno.EINVAL;
@@ -106,7 +113,13 @@ export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u3
   const n = load<u32>(vm, VM_SLOT_COUNT);
   const slot = <usize>load<u32>(vm, VM_SLOTS) + <usize>(n - 1) * SLOT_SIZE;
   if (n > 1 && load<u64>(slot - SLOT_SIZE, SLOT_END) > (gfn & ~(<u64>511))) store<u32>(vm, 511, VM_LOCK_MASK);
-  return mapAnonymous(vm, vpn, pages, flags);
+  if ((flags & VM_HUGEPAGE) != 0) store<u32>(vm, 1, VM_TABLES_STAY);
+  let file: usize = 0;
+  if ((flags & VMA_FILE) != 0 && (flags & (VM_HUGETLB | VM_SHARED)) != VM_HUGETLB) {
+    file = fileCreate(pages, vpn);
+    if (file == 0) return Errno.ENOMEM;
+  }
+  return map(vm, vpn, pages, flags, file);
 }
 
 /** The register window moves. */

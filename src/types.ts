@@ -22,7 +22,19 @@ export interface HostOptions {
   readonly events?: boolean;
 }
 
-export type BackingKind = 'anon' | 'anon_acct';
+/**
+ * What the VMM maps as guest RAM. Private anonymous memory: `anon` with MAP_NORESERVE, `anon_acct` without, `thp` with
+ * MADV_HUGEPAGE. `memfd`: a shared memory file; `memfd_priv`: the same, mapped privately. `hugetlb`, `hugetlb_shared`: huge
+ * pages of 2 MiB, private and shared.
+ */
+export type BackingKind =
+  | 'anon'
+  | 'anon_acct'
+  | 'memfd'
+  | 'memfd_priv'
+  | 'thp'
+  | 'hugetlb'
+  | 'hugetlb_shared';
 export type AbiName = 'pvmemcontrol' | 'memctl';
 
 export interface RamRegion {
@@ -39,7 +51,7 @@ export interface VmOptions {
   readonly cpus?: number;
   /** `vm.run` runs each vCPU on a thread of its own. Needs a host with shared memory. Default false. */
   readonly threads?: boolean;
-  /** `anon` maps RAM with MAP_NORESERVE, `anon_acct` without. Default `anon`. */
+  /** What RAM is made of. Default `anon`. */
   readonly backing?: BackingKind;
   /** CONFIG_ANON_VMA_NAME. Default true. */
   readonly vmaNames?: boolean;
@@ -137,6 +149,8 @@ export interface Vma {
   readonly ksm: number;
   readonly lazyFree: number;
   readonly anonHugePages: number;
+  readonly sharedHugetlb: number;
+  readonly privateHugetlb: number;
   readonly swap: number;
   readonly swapPss: number;
   readonly locked: number;

@@ -5,16 +5,10 @@
 //   [3 GiB, 4 GiB)      device window; BAR0 of pvmemcontrol starts at 0xdffffff0
 //   [4 GiB, …)          RAM that did not fit below 3 GiB
 import { Abi } from '../assembly/abi/pvmemcontrol.ts';
-import {
-  VM_ACCOUNT,
-  VM_MAY,
-  VM_NOHUGEPAGE,
-  VM_NORESERVE,
-  VM_READ,
-  VM_WRITE,
-} from '../assembly/abi/vm-flags.ts';
+import { VM_MAY, VM_READ, VM_WRITE } from '../assembly/abi/vm-flags.ts';
 import type { Gpa, Hva } from './address.ts';
 import { gpa as gpaOf } from './address.ts';
+import { isHugetlb, MAPPING_FLAGS } from './backing.ts';
 import type { Ptr } from './core/exports.ts';
 import { SlatboxError } from './errors.ts';
 import type { DriverState } from './guest/driver.ts';
@@ -24,7 +18,7 @@ import { Observe } from './observe/observe.ts';
 import { parseSize } from './size.ts';
 import type { Program, RunResults } from './threads/program.ts';
 import { Runner } from './threads/runner.ts';
-import type { AbiName, VmOptions } from './types.ts';
+import type { AbiName, BackingKind, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
 import { DeviceView } from './vmm/device.ts';
 import { PciBus } from './vmm/pci-bus.ts';
@@ -34,6 +28,7 @@ import { RamAccess } from './vmm/ram-access.ts';
 
 const PAGE = 4096;
 const GIB = 2 ** 30;
+const HUGE = 2 ** 21;
 const HVA_BASE = 1n << 44n;
 const GPA_LIMIT = 1n << 46n;
 const BAR0 = 0xdffffff0;
@@ -59,6 +54,8 @@ export class Vm {
   readonly id: number;
   readonly cpus: number;
   readonly abi: AbiName;
+  /** What RAM is made of. */
+  readonly backing: BackingKind;
   /** RAM regions, which are the memslots. */
   readonly ram: readonly Region[];
   readonly guest: Guest;
@@ -82,6 +79,15 @@ export class Vm {
     this.ram = Vm.regions(options);
     if (!Number.isInteger(this.cpus) || this.cpus < 1 || this.cpus > 32) {
       throw new SlatboxError('SLB-024', `cpus is ${this.cpus}`, 'a VM has 1 to 32 vCPUs');
+    }
+    this.backing = options.backing ?? 'anon';
+    const odd = this.ram.find(({ gpa, size }) => Number(gpa % BigInt(HUGE)) || size % HUGE);
+    if (isHugetlb(this.backing) && odd) {
+      throw new SlatboxError(
+        'SLB-024',
+        `RAM of ${this.backing} that does not begin and end at 2 MiB: gpa ${odd.gpa.toString(16)}, ${odd.size} bytes`,
+        'choose multiples of 2M',
+      );
     }
     if (this.ram.length > SLOTS) {
       throw new SlatboxError('SLB-025', `${this.ram.length} RAM regions`, `at most ${SLOTS} regions`);
@@ -108,8 +114,7 @@ export class Vm {
         'at most 32 VMs; give the host more memory',
       );
     }
-    const kind = options.backing ?? 'anon';
-    const flags = VM_READ | VM_WRITE | VM_MAY | VM_NOHUGEPAGE | (kind === 'anon' ? VM_NORESERVE : VM_ACCOUNT);
+    const flags = VM_READ | VM_WRITE | VM_MAY | MAPPING_FLAGS[this.backing];
     for (const { gpa, size, hva } of this.ram) {
       const errno = core.x.vmAddRam(
         this.ptr,

@@ -19,6 +19,7 @@ const core: Readonly<Record<string, bigint>> = {
   ...base,
   ...constants('assembly/mm/vma.ts'),
   ...constants('assembly/memslot/table.ts'),
+  ...constants('assembly/observe/stats.ts'),
   POOL_BASE: pool.BASE as bigint,
   POOL_BUMP: pool.BUMP as bigint,
   POOL_STACK: pool.STACK as bigint,

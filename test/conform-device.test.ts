@@ -6,7 +6,7 @@ import { driverCases } from '../src/conform/driver.ts';
 import { hostcallsCases } from '../src/conform/hostcalls.ts';
 import { parseHostcalls } from '../src/conform/hostcalls-trace.ts';
 import { pciCases } from '../src/conform/pci.ts';
-import { formatResult, type ReplayCase, runCases, selectCases } from '../src/conform/report.ts';
+import { formatResult, type ReplayCase, runCases } from '../src/conform/report.ts';
 import { transportCases } from '../src/conform/transport.ts';
 import { openTransportDoor, type TransportDoor } from '../src/conform/transport-door.ts';
 import { toHex } from '../src/conform/transport-trace.ts';
@@ -24,8 +24,6 @@ const HOSTCALLS = 'pvmemcontrol-hostcalls.json';
 const PCI = 'pci-config.json';
 const DRIVER = 'driver-trace.json';
 
-const PRIVATE = { only: ['backing=private'], without: [] };
-
 /** One line per case that is not ok, so that a failure names all of them. */
 async function notOk(cases: readonly ReplayCase[]): Promise<string[]> {
   const results = await runCases(cases);
@@ -41,20 +39,11 @@ describe.each(['release', 'debug'] as const)('engine › %s core › recordings'
     expect(await notOk(cases)).toEqual([]);
   });
 
-  it('hostcalls on private RAM', async () => {
-    const cases = selectCases(hostcallsCases(golden(HOSTCALLS), HOSTCALLS, open), PRIVATE);
-    expect(cases).toHaveLength(210);
+  it('hostcalls, on private and on shared RAM', async () => {
+    const cases = hostcallsCases(golden(HOSTCALLS), HOSTCALLS, open);
+    expect(cases).toHaveLength(420);
     expect(await notOk(cases)).toEqual([]);
   }, 60_000);
-
-  it('hostcalls on shared RAM: failures as long as there is none, never skipped', async () => {
-    const [first] = selectCases(hostcallsCases(golden(HOSTCALLS), HOSTCALLS, open), {
-      only: ['backing=shared'],
-      without: [],
-    });
-    expect(first?.name).toBe('shared/DONTNEED/aligned, 1 page, touched');
-    expect(await first?.run()).toMatchObject({ status: 'FAIL', failure: { step: -1 } });
-  });
 
   it('pci', async () => {
     const cases = pciCases(golden(PCI), PCI, open);

@@ -18,7 +18,8 @@ type Op =
   | { readonly op: 'mprotect'; readonly at: number; readonly len: number; readonly prot: number }
   | { readonly op: 'name'; readonly at: number; readonly len: number; readonly name: string | undefined }
   | { readonly op: 'hostRead' | 'guestRead'; readonly page: number }
-  | { readonly op: 'hostWrite' | 'guestWrite'; readonly page: number; readonly byte: number };
+  | { readonly op: 'hostWrite' | 'guestWrite'; readonly page: number; readonly byte: number }
+  | { readonly op: 'ksmSettle' };
 
 /** Ranges in bytes: mostly whole pages, now and then crooked, before the start, past the end. */
 function opsOf(pages: number): fc.Arbitrary<Op> {
@@ -45,8 +46,10 @@ function opsOf(pages: number): fc.Arbitrary<Op> {
     'guest ram',
     'a]b',
   );
-  const byte = fc.integer({ min: 0, max: 255 });
+  // Few values, so that pages are equal now and then.
+  const byte = fc.integer({ min: 0, max: 3 });
   return fc.oneof(
+    { weight: 1, arbitrary: fc.constant({ op: 'ksmSettle' as const }) },
     { weight: 8, arbitrary: fc.record({ op: fc.constantFrom(...ADVICE), at, len }) },
     {
       weight: 5,
@@ -76,8 +79,6 @@ function opsOf(pages: number): fc.Arbitrary<Op> {
 
 interface Setup extends MmModelOptions {
   readonly core: CoreBuild;
-  /** What the engine has of what the model has. */
-  readonly mode: 'anon' | 'anon_acct';
 }
 
 async function compare(setup: Setup, ops: readonly Op[]): Promise<void> {
@@ -86,8 +87,9 @@ async function compare(setup: Setup, ops: readonly Op[]): Promise<void> {
     ram: [{ gpa: 0, size: pages * 4096 }],
     backing: mode,
     core: setup.core,
-    pool: (pages + 8) * 4096,
-    swap: (pages + 8) * 4096,
+    // Room for copies of a file, and for huge pages beside what is left of others.
+    pool: (4 * pages + 1024) * 4096,
+    swap: (2 * pages + 8) * 4096,
     ...(maxMapCount !== undefined && { maxMapCount }),
     ...(memlock !== undefined && { memlock }),
   });
@@ -99,6 +101,7 @@ async function compare(setup: Setup, ops: readonly Op[]): Promise<void> {
     const step = `step ${i} ${JSON.stringify(op)}`;
     expect(is, step).toEqual(want);
     expect(engine.letters(), step).toEqual(model.letters());
+    expect(engine.blocks?.(), step).toEqual(model.blocks());
     const wanted = model.vmas();
     expect(engine.vmas(), step).toEqual(
       wanted.map(({ start, end, perm, flags, sizes }) => ({ start, end, perm, flags, sizes })),
@@ -112,6 +115,8 @@ async function compare(setup: Setup, ops: readonly Op[]): Promise<void> {
 
   function perform(op: Op): [unknown, unknown] {
     switch (op.op) {
+      case 'ksmSettle':
+        return [engine.ksmSettle?.(), model.ksmSettle()];
       case 'hostRead':
         return [engine.hostRead(op.page), model.hostRead(op.page)];
       case 'hostWrite':
@@ -145,20 +150,29 @@ async function compare(setup: Setup, ops: readonly Op[]): Promise<void> {
   }
 }
 
-const setups: fc.Arbitrary<Setup> = fc.record(
-  {
-    core: fc.constantFrom('release' as const, 'debug' as const),
-    pages: fc.constantFrom(16, 70, 600),
-    mode: fc.constantFrom('anon' as const, 'anon_acct' as const),
-    maxMapCount: fc.constantFrom(33, 36, 65530),
-    memlock: fc.constantFrom(0, 5 * 4096, 100 * 4096),
-  },
-  { requiredKeys: ['core', 'pages', 'mode'] },
-);
+const SMALL = ['anon', 'anon_acct', 'memfd', 'memfd_priv'] as const;
+const LARGE = ['thp', 'hugetlb', 'hugetlb_shared'] as const;
+
+const setups: fc.Arbitrary<Setup> = fc
+  .tuple(
+    fc.oneof(
+      fc.record({ mode: fc.constantFrom(...SMALL), pages: fc.constantFrom(16, 70, 600) }),
+      fc.record({ mode: fc.constantFrom(...LARGE), pages: fc.constantFrom(512, 1024) }),
+    ),
+    fc.record(
+      {
+        core: fc.constantFrom('release' as const, 'debug' as const),
+        maxMapCount: fc.constantFrom(33, 36, 65530),
+        memlock: fc.constantFrom(0, 5 * 4096, 100 * 4096),
+      },
+      { requiredKeys: ['core'] },
+    ),
+  )
+  .map(([shape, options]) => ({ ...shape, ...options }));
 
 describe('fuzz › memory management', () => {
   it('the engine and the model agree after every step, and all invariants hold', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     const program = setups.chain((setup) =>
       fc.tuple(

@@ -34,6 +34,8 @@ export enum EventKind {
   Oom = 15,
   /** The device's own access to a request buffer failed: the device is broken. a gpa, n status. */
   BufferFault = 16,
+  /** KSM made two pages one. a vpn, b the other's vpn. */
+  KsmMerge = 17,
 }
 
 // ╒═ 0 seq u32 ═╤═ 4 kind u8 │ cpu u8 │ vm u8 │ – ═╤═ 8 cause u32 ═╤═ 12 n u32 ═╤═ 16 a u64 ═╤═ 24 b u64 ═╤═ 32 c u64 ═╕
@@ -62,5 +64,7 @@ export enum Counter {
   SwapIns = 15,
   /** HostCallBase + Func: calls by function. */
   HostCallBase = 16,
+  /** Pages that KSM mapped to a frame that was there already. */
+  KsmMerged = 31,
   Count = 32,
 }

@@ -3,17 +3,24 @@
 
 export const VM_READ = 0x1;
 export const VM_WRITE = 0x2;
-/** VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC: always set on private anonymous memory. */
+export const VM_SHARED = 0x8;
+/** VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC: always set here. */
 export const VM_MAY = 0x70;
+export const VM_MAYSHARE = 0x80;
 export const VM_LOCKED = 0x2000;
+export const VM_DONTEXPAND = 0x40000;
 export const VM_ACCOUNT = 0x100000;
 export const VM_NORESERVE = 0x200000;
+export const VM_HUGETLB = 0x400000;
 export const VM_DONTDUMP = 0x4000000;
+export const VM_HUGEPAGE = 0x20000000;
 export const VM_NOHUGEPAGE = 0x40000000;
 export const VM_MERGEABLE = 0x80000000;
 
-// Ours, on bits that private anonymous memory never uses (VM_GROWSDOWN, VM_UFFD_MISSING):
+// Ours, on bits that guest RAM never uses (VM_GROWSDOWN, VM_UFFD_MISSING, VM_PFNMAP):
 /** The VMA has a name; it takes part in merging like any flag. */
 export const VMA_NAMED = 0x100;
 /** The name is an index into the host language's list of texts, not the N of `pvmemcontrol-N`. */
 export const VMA_NAME_TEXT = 0x200;
+/** It maps a file (vm_file): its name is the file and where in it the VMA is (mm/file.ts). */
+export const VMA_FILE = 0x400;

@@ -42,6 +42,14 @@ export const HOST_VM_COUNT: usize = HOST + 192; // u32
 export const HOST_EVENTS_ON: usize = HOST + 196; // u32
 export const HOST_TABLES: usize = HOST + 200; // u32, address of a record per arena page, of TABLE_SIZE bytes, for what is a SLAT table (slat/entry.ts)
 export const TABLE_SIZE: usize = 64; // a cache line: threads that map pages of their own must not write the same one
+export const HOST_SHARED: usize = HOST + 204; // u32, address of a record per frame, for what is mapped several times (frames/shared.ts)
+export const HOST_FILES: usize = HOST + 208; // u32, address of the file made last (mm/file.ts)
+export const HOST_KSM_STABLE: usize = HOST + 212; // u32, address of the stable tree (mm/ksm.ts)
+export const HOST_KSM_UNSTABLE: usize = HOST + 216; // u32, address of the unstable tree
+export const HOST_KSM_FREE: usize = HOST + 220; // u32, address of the first free record
+export const HOST_KSM_NODES: usize = HOST + 224; // u32, stable nodes
+export const HOST_KSM_PAGES: usize = HOST + 228; // u32, address of the last page of records
+export const HOST_KSM_SCANS: usize = HOST + 232; // u32, full scans
 export const HOST_HAND_VM: usize = HOST + 256; // u32, reclaim hand
 export const HOST_HAND_VPN: usize = HOST + 264; // u64
 export const HOST_RECLAIM_LOCK: usize = HOST + 272; // lock: one thread reclaims
@@ -92,6 +100,7 @@ export const VM_BUF_CONN: usize = 192; // thread, u32, connection whose buffer's
 export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
 export const VM_LOCKED_VM: usize = 208; // thread, u64 pages
+export const VM_HUGETLB: usize = 216; // thread, u64 hugetlb pages mapped, of 2 MiB
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
 // Read by all vCPU threads, written by none.
 export const VM_VMA_LISTS: usize = 512; // u32, address of the VMA lists in use: the VM's own, or one a region
@@ -103,6 +112,7 @@ export const VM_VMA_COUNT: usize = 532; // u32, while no vCPU threads run
 export const VM_VMA_HIT: usize = 536; // u32, record of the VMA last found, for VM_VMA_HIT_PAGES pages from VM_VMA_HIT_START on
 export const VM_VMA_HIT_START: usize = 544; // u64
 export const VM_VMA_HIT_PAGES: usize = 552; // u64, 0 = none
+export const VM_TABLES_STAY: usize = 560; // u32, empty chunks are kept: they are page tables, and huge pages may come
 // Written by all vCPU threads: a cache line each.
 export const VM_TREE_LOCK: usize = 576; // lock: tables above the leaves, nodes of the page state
 export const VM_DEV_LOCK: usize = 640; // lock: the device's registers and transport state

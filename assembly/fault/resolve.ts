@@ -9,8 +9,8 @@ import { bitGet, bitSet } from '../base/bits';
 import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
 import { local } from '../base/thread';
 import { slotOf, slotVpn } from '../memslot/table';
-import { faultIn } from '../mm/fault';
-import { BACKED, chunkOf, DIRTY, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
+import { faultIn, folioDirtied } from '../mm/fault';
+import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
@@ -53,13 +53,15 @@ function map(vm: usize, gfn: u64, vpn: u64, write: bool): Status {
     // alone unless it is there and writable already (R4.2), which the branch above has seen.
     if ((load<u32>(vma, VMA_FLAGS) & (write ? VM_WRITE : VM_READ)) == 0) return Status.Efault;
     const status = faultIn(vm, vpn, write, vma, chunk);
-    if (status != Status.Ok) return status;
+    // Linux answers an access to hugetlb memory without a page with SIGBUS, KVM with a bare EFAULT.
+    if (status != Status.Ok) return status == Status.NoHugetlb ? Status.Efault : status;
     if (chunk == 0) chunk = chunkOf(vm, vpn);
   }
   let entry: u64;
   if (bitGet(chunk + WRITABLE, i)) {
     // KVM takes a page that the host may write as writable, and as dirty from now on, also for a read (R3.3).
-    bitSet(chunk + DIRTY, i);
+    if (isPlain(chunk, i)) bitSet(chunk + DIRTY, i);
+    else folioDirtied(vmaOf(vm, vpn), vpn, chunk);
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF_W;
   } else if (bitGet(chunk + BACKED, i)) {
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;

@@ -1,24 +1,29 @@
-// Faults of the VMM's own page table on private anonymous memory. Host accesses, populate and the
-// SLAT's violations all end here. Reference: linux mm/memory.c do_anonymous_page, do_swap_page, do_wp_page.
+// Faults of the VMM's own page table. Host accesses, populate and the SLAT's violations all end here: anonymous pages of
+// 4 KiB in this file, the others in file.ts, huge.ts and hugetlb.ts.
+// Reference: linux mm/memory.c (handle_pte_fault, do_anonymous_page, do_swap_page, do_wp_page).
 import { Counter, EventKind } from '../abi/events';
 import { Status } from '../abi/status';
-import { VM_READ, VM_WRITE, VMA_NAME_TEXT, VMA_NAMED } from '../abi/vm-flags';
-import { HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SWAP } from '../base/layout';
-import { bitClear, bitGet, bitSet } from '../base/bits';
-import { THREADS, threaded } from '../base/thread';
+import { VM_HUGEPAGE, VM_HUGETLB, VM_READ, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
+import { HOST_FRAMES, HOST_SWAP } from '../base/layout';
+import { bitClear, bitGet, bitSet, bitsSet } from '../base/bits';
 import { frameCopy } from '../frames/bytes';
 import { pagePut, pageTakeFresh } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
+import { anonPrepare } from './anon';
+import { fileDirty, fileOf, filePage } from './file';
+import { fileObtain, fileReadFault, fileWriteFault } from './file-fault';
+import { framePut } from './frame';
+import { entryDirtied, folioSetDirty, hugeFault, isAsOne, isNoTable, mappingSplit, tableMade, takesHuge } from './huge';
+import { hugetlbFault } from './hugetlb';
+import { ksmUnmapped } from './ksm-page';
+import { vmaOf } from './look-up';
 import {
-  addBacked, addSwapped, BACKED, CHUNK_NODE, chunkAt, chunkIndex, chunkMake, chunkOf, DIRTY, hint, HINT_ZERO, nodeOf,
-  pageSlot, SWAPPED, WRITABLE, ZERO,
+  addBacked, addSwapped, BACKED, CHUNK_NODE, chunkAt, chunkIndex, chunkMake, chunkOf, DIRTY, FILE, hint, HINT_ZERO, KSM,
+  nodeOf, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from './page-state';
 import { frameGet, frameGetZeroed } from './reclaim';
-import { vmaOf, vmasLock, vmasLockAll, vmasUnlock } from './look-up';
-import { setAnon } from './modify';
-import { firstPart, isBorder, lastPart } from './regions';
-import { VMA_ANON, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext, vmaPrev } from './vma';
+import { VMA_FLAGS } from './vma';
 
 /** An access of the VMM process to its page vpn: permission, then fault. The chunk is locked by the caller. */
 export function hostAccess(vm: usize, vpn: u64, write: bool): Status {
@@ -39,14 +44,46 @@ export function faultIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usi
   const i = <u32>vpn & 511;
   if (chunk != 0) {
     if (bitGet(chunk + BACKED, i)) {
-      if (write) {
-        bitSet(chunk + DIRTY, i);
-        bitSet(chunk + WRITABLE, i);
-      }
+      if (!write) return Status.Ok;
+      if (!bitGet(chunk + WRITABLE, i)) return makeWritable(vm, vpn, vma, chunk);
+      entryDirtied(chunk, i);
       return Status.Ok;
     }
     if (bitGet(chunk + SWAPPED, i)) return swapIn(vm, vpn, write, vma, chunk);
     if (!write && bitGet(chunk + ZERO, i)) return Status.Ok;
+  }
+  if ((load<u32>(vma, VMA_FLAGS) & (VMA_FILE | VM_HUGEPAGE)) != 0) return otherPage(vm, vpn, write, vma, chunk);
+  return write ? anonymousPage(vm, vpn, vma, chunk) : zeroPage(vm, vpn, chunk);
+}
+
+/** do_wp_page: an entry that may not be written is to be, and the VMA permits it. */
+function makeWritable(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
+  const i = <u32>vpn & 511;
+  const shared = (load<u32>(vma, VMA_FLAGS) & VM_SHARED) != 0;
+  if (bitGet(chunk + KSM, i) || (bitGet(chunk + FILE, i) && !shared)) return copyPage(vm, vpn, vma, chunk);
+  // wp_page_reuse: the page has no other owner, or the owners are meant to share it.
+  entryDirtied(chunk, i);
+  if (isAsOne(chunk)) bitsSet(chunk + WRITABLE, 0, 512);
+  else bitSet(chunk + WRITABLE, i);
+  return Status.Ok;
+}
+
+/** Nothing, or zero pages, in a VMA that has a file or asks for huge pages. */
+function otherPage(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Status {
+  const flags = load<u32>(vma, VMA_FLAGS);
+  if ((flags & VM_HUGETLB) != 0) return hugetlbFault(vm, vpn, write, vma, chunk);
+  if ((flags & VMA_FILE) != 0) {
+    if (!write) return fileReadFault(vm, vpn, vma, chunk);
+    return (flags & VM_SHARED) != 0 ? fileWriteFault(vm, vpn, vma, chunk) : copyFile(vm, vpn, vma);
+  }
+  const table = chunk != 0 && !isNoTable(chunk);
+  if (table ? isAsOne(chunk) : takesHuge(vpn, vma)) {
+    // The huge zero page, too, gives way to a huge page of its own, or to small ones when there is none.
+    if (hugeFault(vm, vpn, write, vma) == Status.Ok) return Status.Ok;
+    if (table) {
+      notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);
+      mappingSplit(chunk);
+    }
   }
   return write ? anonymousPage(vm, vpn, vma, chunk) : zeroPage(vm, vpn, chunk);
 }
@@ -54,6 +91,7 @@ export function faultIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usi
 function zeroPage(vm: usize, vpn: u64, chunk: usize): Status {
   if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) return Status.OutOfMemory;
+  tableMade(chunk);
   bitSet(chunk + ZERO, <u32>vpn & 511);
   hint(load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), HINT_ZERO);
   count(vm, Counter.FaultsMinor);
@@ -65,12 +103,20 @@ function anonymousPage(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
   // The frame first: reclaim may run, and nothing of this page may be half done then.
   const frame = frameGetZeroed(vm);
   if (frame == 0) return Status.OutOfMemory;
+  return anonymousEntry(vm, vpn, vma, chunk, frame);
+}
+
+/** Page vpn, where nothing or the zero page is mapped, gets `frame`, dirty and writable. */
+// @ts-ignore: decorator
+@inline
+function anonymousEntry(vm: usize, vpn: u64, vma: usize, chunk: usize, frame: u32): Status {
   if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) {
-    pagePut(HOST_FRAMES, frame);
+    framePut(vm, frame);
     return Status.OutOfMemory;
   }
   anonPrepare(vm, vpn, vma);
+  tableMade(chunk);
   const i = <u32>vpn & 511;
   if (bitGet(chunk + ZERO, i)) {
     // The zero page may be mapped in the SLAT (linux: wp_page_copy's notifier).
@@ -84,6 +130,50 @@ function anonymousPage(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
   addBacked(vm, load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), 1);
   count(vm, Counter.FaultsMinor);
   event(EventKind.Fault, vm, 0, vpn, 0x61, 0); // a
+  return Status.Ok;
+}
+
+/** do_cow_fault: the file's page is read in, but only to be copied. */
+function copyFile(vm: usize, vpn: u64, vma: usize): Status {
+  const from = fileObtain(vm, fileOf(vma), filePage(vma, vpn));
+  if (from == 0) return Status.OutOfMemory;
+  const frame = frameGet(vm);
+  if (frame == 0) return Status.OutOfMemory;
+  pageTakeFresh(HOST_FRAMES, frame);
+  // Looked up again: making room for the copy may have taken the file's page out of memory.
+  const again = fileObtain(vm, fileOf(vma), filePage(vma, vpn));
+  if (again == 0) {
+    framePut(vm, frame);
+    return Status.OutOfMemory;
+  }
+  frameCopy(frame, again);
+  return anonymousEntry(vm, vpn, vma, chunkOf(vm, vpn), frame);
+}
+
+/** wp_page_copy of a file's or KSM's page. */
+function copyPage(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
+  const i = <u32>vpn & 511;
+  const frame = frameGet(vm);
+  if (frame == 0) return Status.OutOfMemory;
+  pageTakeFresh(HOST_FRAMES, frame);
+  // Making room may have taken the page itself.
+  if (!bitGet(chunk + BACKED, i)) {
+    framePut(vm, frame);
+    return faultIn(vm, vpn, true, vma, chunk);
+  }
+  anonPrepare(vm, vpn, vma);
+  notify(vm, vpn, vpn + 1);
+  const from = load<u32>(pageSlot(chunk, i));
+  frameCopy(frame, from);
+  if (bitGet(chunk + KSM, i)) ksmUnmapped(vm, from);
+  else if (bitGet(chunk + DIRTY, i)) fileDirty(fileOf(vma), filePage(vma, vpn));
+  store<u32>(pageSlot(chunk, i), frame);
+  bitClear(chunk + KSM, i);
+  bitClear(chunk + FILE, i);
+  bitSet(chunk + DIRTY, i);
+  bitSet(chunk + WRITABLE, i);
+  count(vm, Counter.FaultsMinor);
+  event(EventKind.Fault, vm, 0, vpn, 0x61, 0);
   return Status.Ok;
 }
 
@@ -110,58 +200,15 @@ function swapIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Sta
   return Status.Ok;
 }
 
-/** anon_vma_prepare: with its first anonymous page a VMA takes over a neighbour's anon_vma, or a new one (7.3). */
-// @ts-ignore: decorator
-@inline
-function anonPrepare(vm: usize, vpn: u64, vma: usize): void {
-  if (load<u32>(vma, VMA_ANON) == 0) store<u32>(vma, anonOf(vm, vpn), VMA_ANON);
-}
-
-function anonOf(vm: usize, vpn: u64): u32 {
-  vmasLock(vm, vpn, vpn);
-  let v = vmaFind(vm, vpn);
-  if (threaded() && (isBorder(vm, load<u64>(v, VMA_START)) || isBorder(vm, load<u64>(v, VMA_END)))) {
-    // It, or a neighbour, may have parts in other regions.
-    vmasUnlock();
-    vmasLockAll(vm);
-    v = vmaFind(vm, vpn);
-  }
-  let anon = load<u32>(v, VMA_ANON);
-  if (anon == 0) {
-    anon = anonOfNeighbours(vm, v);
-    if (anon == 0) anon = newAnon();
-    setAnon(vm, v, anon);
-  }
-  vmasUnlock();
-  return anon;
-}
-
-function anonOfNeighbours(vm: usize, vma: usize): u32 {
-  const last = lastPart(vm, vma);
-  const next = vmaNext(vm, last);
-  const anon = next != 0 ? reusable(last, next, vma, next) : 0;
-  if (anon != 0) return anon;
-  const first = firstPart(vm, vma);
-  const prev = vmaPrev(vm, first);
-  return prev != 0 ? reusable(prev, first, vma, prev) : 0;
-}
-
-/** Numbers of anon_vmas are the host's: VMs whose threads run count them together. */
-function newAnon(): u32 {
-  if (THREADS) {
-    if (threaded()) return atomic.add<u32>(HOST_NEXT_ANON_VMA, 1);
-  }
-  const anon = load<u32>(HOST_NEXT_ANON_VMA);
-  store<u32>(HOST_NEXT_ANON_VMA, anon + 1);
-  return anon;
-}
-
-/** anon_vma of `other` if low and high touch and their flags differ at most in r/w/x and the name. */
-function reusable(low: usize, high: usize, v: usize, other: usize): u32 {
-  if (load<u64>(low, VMA_END) != load<u64>(high, VMA_START)) return 0;
-  const ignored: u32 = VM_READ | VM_WRITE | VMA_NAMED | VMA_NAME_TEXT;
-  if (((load<u32>(v, VMA_FLAGS) ^ load<u32>(other, VMA_FLAGS)) & ~ignored) != 0) return 0;
-  return load<u32>(other, VMA_ANON);
+/**
+ * set_page_dirty of the page behind vpn, which is there: what KVM does with a page that it holds writable, and
+ * follow_page_pte for mlock. Of a huge page this is the flag of all of it, of a file's page that of the file.
+ */
+export function folioDirtied(vma: usize, vpn: u64, chunk: usize): void {
+  const i = <u32>vpn & 511;
+  if (bitGet(chunk + PART, i)) folioSetDirty(chunk, true);
+  else if (bitGet(chunk + FILE, i)) fileDirty(fileOf(vma), filePage(vma, vpn));
+  else bitSet(chunk + DIRTY, i);
 }
 
 /** Frame behind a backed page, 0 when the page is not backed. */

@@ -1,7 +1,7 @@
 // mlock, munlock, and bringing pages in. Reference: linux 6.18 mm/mlock.c, mm/gup.c; rule 6 of the recordings.
 import { Errno } from '../abi/errno';
 import { Status } from '../abi/status';
-import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
+import { VM_HUGETLB, VM_LOCKED, VM_READ, VM_SHARED, VM_WRITE } from '../abi/vm-flags';
 import { chunkMissed, rangeLock, rangeUnlock } from '../base/chunk-lock';
 import { RUN_LOCAL, VM_CPUS, VM_LOCKED_VM, VM_MEMLOCK } from '../base/layout';
 import { max, min, PAGE_MASK, pageAlign } from '../base/math';
@@ -9,7 +9,9 @@ import { runOf, threaded } from '../base/thread';
 import { faultIn } from './fault';
 import { vmaOf, vmasLockAll, vmasUnlock } from './look-up';
 import { vmaModify } from './modify';
-import { chunkOf } from './page-state';
+import { bitGet } from '../base/bits';
+import { folioSetDirty, isAsOne } from './huge';
+import { chunkOf, DIRTY, PART, WRITABLE } from './page-state';
 import { VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaFind, vmaNext } from './vma';
 
 /** mlock2(addr, len, 0): mark all VMAs, then populate. */
@@ -104,18 +106,30 @@ function applyLock(vm: usize, start: u64, len: u64, lock: bool): Errno {
     if (v == 0) return Errno.ENOMEM;
     const stop = min(load<u64>(v, VMA_END), end);
     const old = load<u32>(v, VMA_FLAGS);
-    const flags = lock ? old | VM_LOCKED : old & ~(<u32>VM_LOCKED);
+    // hugetlb memory, which is never swapped, does not get the flag (10.5).
+    const flags = (old & VM_HUGETLB) != 0 ? old : lock ? old | VM_LOCKED : old & ~(<u32>VM_LOCKED);
     if (flags != old && vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME)) != Errno.OK) return Errno.ENOMEM;
     vpn = stop;
   }
   return Errno.OK;
 }
 
-/** populate_vma_page_range on [vpn, end) of one VMA: writable as a write, else as a read. False: out of memory. */
+/**
+ * populate_vma_page_range on [vpn, end) of one VMA: as a write where it is private and writable, else as a read. False: out
+ * of memory. A page that was writable already gets its dirty flag from the one who looks it up: huge mappings in the entry
+ * (touch_pmd), others in the folio (follow_page_pte), and so for all of it.
+ */
 export function populate(vm: usize, vpn: u64, end: u64): bool {
   const vma = vmaOf(vm, vpn);
-  const write = (load<u32>(vma, VMA_FLAGS) & VM_WRITE) != 0;
+  const flags = load<u32>(vma, VMA_FLAGS);
+  const write = (flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
   // Faults change neither the list nor the place of VMAs, so the record holds.
-  for (; vpn < end; vpn++) if (faultIn(vm, vpn, write, vma, chunkOf(vm, vpn)) != Status.Ok) return false;
+  for (; vpn < end; vpn++) {
+    const chunk = chunkOf(vm, vpn);
+    const i = <u32>vpn & 511;
+    if (write && chunk != 0 && bitGet(chunk + WRITABLE, i) && bitGet(chunk + PART, i) && !isAsOne(chunk)) {
+      if (!bitGet(chunk + DIRTY, i)) folioSetDirty(chunk, true);
+    } else if (faultIn(vm, vpn, write, vma, chunk) != Status.Ok) return false;
+  }
   return true;
 }

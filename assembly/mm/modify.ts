@@ -3,14 +3,15 @@
 import { Errno } from '../abi/errno';
 import { Counter, EventKind } from '../abi/events';
 import { SyncPoint } from '../abi/sync';
-import { VM_ACCOUNT, VM_LOCKED } from '../abi/vm-flags';
+import { VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB, VM_LOCKED } from '../abi/vm-flags';
 import { VM_LOCKED_VM } from '../base/layout';
 import { min } from '../base/math';
 import { add, sync, threaded } from '../base/thread';
 import { count, event } from '../trace/events';
+import { mappingSplitAt } from './huge';
 import { vmasAllHeld, vmasLock, vmasLockAll, vmasUnlock } from './look-up';
 import { mapsAdd, mapsAllow, mapsShare } from './map-count';
-import { continuesAt, firstPart, isBorder, lastPart } from './regions';
+import { continuesAt, isBorder, setAnon } from './regions';
 import {
   isBehind, LIST_CONTINUES, listOf, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaDelete, vmaFind, vmaForget,
   vmaInsertBehind, vmaNext, vmaPrev,
@@ -29,6 +30,11 @@ export function mapsFull(vm: usize): bool {
   if (!threaded()) return true;
   mapsShare(vm);
   return !mapsAllow(vm, 1);
+}
+
+/** Whether the VMA may be cut at vpn: not inside a hugetlb page (linux: hugetlb_vm_op_split). */
+export function cutAllowed(vma: usize, vpn: u64): bool {
+  return (load<u32>(vma, VMA_FLAGS) & VM_HUGETLB) == 0 || (vpn & 511) == 0;
 }
 
 /** Whether one VMA has both vpn and the page before it. */
@@ -66,6 +72,7 @@ function cut(vm: usize, v: usize, vpn: u64): usize {
     }
   }
   mapsAdd(vm, 1);
+  mappingSplitAt(vm, vpn);
   return behind;
 }
 
@@ -120,13 +127,15 @@ function modify(vm: usize, a: u64, b: u64, flags: u32, name: u64): Errno {
 
   const cutA = isInside(vm, v, a);
   const cutB = load<u64>(w, VMA_END) != b || continuesAt(vm, b);
+  // VM_DONTEXPAND, which every hugetlb VMA has, forbids all merging.
+  const mergeable = (old & VM_DONTEXPAND) == 0;
   let left: usize = 0;
-  if (!cutA) {
+  if (!cutA && mergeable) {
     const p = vmaPrev(vm, v);
     if (p != 0 && load<u64>(p, VMA_END) == a && takes(p, flags, name, anon)) left = p;
   }
   let right: usize = 0;
-  if (!cutB) {
+  if (!cutB && mergeable) {
     const p = vmaNext(vm, w);
     if (p != 0 && load<u64>(p, VMA_START) == b && takes(p, flags, name, anon)) right = p;
   }
@@ -134,10 +143,16 @@ function modify(vm: usize, a: u64, b: u64, flags: u32, name: u64): Errno {
     if (!vmasAllHeld(vm) && !mapsAllow(vm, <i32>cutA + <i32>cutB)) return MORE_LISTS;
     let piece = v;
     if (cutA) {
-      piece = mapsFull(vm) ? 0 : vmaSplit(vm, beforeIn(vm, v, a), a);
+      if (mapsFull(vm)) return Errno.ENOMEM;
+      if (!cutAllowed(v, a)) return Errno.EINVAL;
+      piece = vmaSplit(vm, beforeIn(vm, v, a), a);
       if (piece == 0) return Errno.ENOMEM;
     }
-    if (cutB && (mapsFull(vm) || vmaSplit(vm, v == w ? piece : vmaFind(vm, b - 1), b) == 0)) return Errno.ENOMEM;
+    if (cutB) {
+      if (mapsFull(vm)) return Errno.ENOMEM;
+      if (!cutAllowed(v, b)) return Errno.EINVAL;
+      if (vmaSplit(vm, v == w ? piece : vmaFind(vm, b - 1), b) == 0) return Errno.ENOMEM;
+    }
     sync(SyncPoint.Publish, piece);
     paint(vm, a, b, flags, name, anon);
   } else {
@@ -167,9 +182,11 @@ function merge(vm: usize, a: u64, b: u64, left: usize, right: usize, v: usize, w
     // The border between two VMAs of one list moves.
     store<u64>(left, b, VMA_END);
     store<u64>(v, b, VMA_START);
+    mappingSplitAt(vm, b);
   } else if (left == 0 && v == w && load<u64>(v, VMA_START) < a && !isBorder(vm, b)) {
     store<u64>(right, a, VMA_START);
     store<u64>(v, a, VMA_END);
+    mappingSplitAt(vm, a);
   } else if (left != 0 && right != 0 && isBehind(left, v) && isBehind(v, right)) {
     store<u64>(left, load<u64>(right, VMA_END), VMA_END);
     vmaDelete(vm, v, 2);
@@ -194,16 +211,6 @@ function paint(vm: usize, a: u64, b: u64, flags: u32, name: u64, anon: u32): voi
     store<u32>(v, anon, VMA_ANON);
     store<u64>(v, name, VMA_NAME);
     if (load<u64>(v, VMA_END) >= b) return;
-  }
-}
-
-/** All parts of the VMA of which `vma` is one. */
-export function setAnon(vm: usize, vma: usize, anon: u32): void {
-  const last = lastPart(vm, vma);
-  for (let v = firstPart(vm, vma); ; v = vmaNext(vm, v)) {
-    sync(SyncPoint.Publish, v);
-    store<u32>(v, anon, VMA_ANON);
-    if (v == last) return;
   }
 }
 

@@ -1,4 +1,5 @@
-// State of the VMM's pages: what its page table says, as bit planes in chunks of 2 MiB (512 pages).
+// State of the VMM's pages: what its page table says, as bit planes in chunks of 2 MiB (512 pages). The page cache of
+// a file is kept in the same way (mm/file.ts): `space` is a VM or a file.
 //
 // Directory (one u32 a GiB) → node (one page a GiB) → chunk (one page a 2 MiB). An absent node or chunk is
 // uniform: nothing mapped, nothing behind it. So an untouched guest costs four bytes a GiB.
@@ -8,13 +9,19 @@
 // │ 3584 chunks u32                                                                   │
 // ╞═ chunk ═══════════════════════════════════════════════════════════════════════════╡
 // │ 0 page u32 × 512: the frame of a backed page, the slot of a swapped one           │
-// │ 2048 planes of 64 bytes: Backed, Zero, Swapped, Dirty, Lazy, Writable             │
-// │ 2432 address of the node u32                                                      │
+// │ 2048 planes of 64 bytes: Backed, Zero, Swapped, Dirty, Lazy, Writable, File, Ksm, │
+// │      Part                                                                         │
+// │ 2624 address of the node u32 │ 2628 huge u32 (mm/huge.ts) │ 2632 folio u32        │
+// │ 2636 parts u32 │ 2640 address of what KSM remembers u32 (mm/ksm.ts)               │
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
-// A page is one of: none · Zero (zero page mapped) · Swapped · Backed (anonymous, mapped).
-// Of backed pages: Dirty = pte or folio dirty; Lazy = freed by MADV_FREE, not yet seen by reclaim again
-// (lazy and clean `l`, lazy and dirty `d`); Writable = the host pte allows writing.
-import { VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VM_TREE_LOCK, VPN_BASE } from '../base/layout';
+// A page is one of: none · Zero (zero page mapped) · Swapped · Backed (mapped).
+// Backed pages are one of: anonymous, small, with one owner · File (a page of the page cache) · Ksm (shared by equal
+// pages) · Part (of the chunk's huge page). Dirty = pte or folio dirty (of File and Part the pte alone, Ksm never);
+// Lazy = freed by MADV_FREE, not yet seen by reclaim again (lazy and clean `l`, lazy and dirty `d`; Ksm never);
+// Writable = the host pte allows writing.
+// In a file: Backed = in memory, Dirty = written since it was read, Swapped.
+import { VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VM_TABLES_STAY, VM_TREE_LOCK, VPN_BASE } from '../base/layout';
+import { bitGet } from '../base/bits';
 import { lock, unlock } from '../base/lock';
 import { add, THREADS, threaded } from '../base/thread';
 import { arenaPut } from '../frames/arena';
@@ -26,8 +33,15 @@ export const SWAPPED: usize = 2176;
 export const DIRTY: usize = 2240;
 export const LAZY: usize = 2304;
 export const WRITABLE: usize = 2368;
-export const PLANES_END: usize = 2432;
-export const CHUNK_NODE: usize = 2432;
+export const FILE: usize = 2432;
+export const KSM: usize = 2496;
+export const PART: usize = 2560;
+export const PLANES_END: usize = 2624;
+export const CHUNK_NODE: usize = 2624;
+export const CHUNK_HUGE: usize = 2628;
+export const CHUNK_FOLIO: usize = 2632;
+export const CHUNK_PARTS: usize = 2636;
+export const CHUNK_KSM: usize = 2640;
 
 export const NODE_BACKED: usize = 2048;
 export const NODE_HINTS: usize = 3072;
@@ -37,6 +51,8 @@ export const NODE_CHUNKS: usize = 3584;
 export const HINT_ZERO: u32 = 1;
 export const HINT_SWAPPED: u32 = 2;
 export const HINT_LAZY: u32 = 4;
+/** Pages that are not plainly anonymous, a huge page, or something that KSM remembers. Not set in files. */
+export const HINT_SPECIAL: u32 = 8;
 
 /** The node of the GiB that contains vpn, 0 when absent. vpn must be in [VPN_BASE, VPN_LIMIT). */
 // @ts-ignore: decorator
@@ -115,15 +131,29 @@ function addChunk(node: usize, by: i32): u32 {
 // @ts-ignore: decorator
 @inline
 export function addBacked(vm: usize, node: usize, index: u32, by: i32): void {
+  addMapped(node, index, by);
+  add(vm, VM_RSS, <i64>by);
+}
+
+/** The former alone: hugetlb pages are not resident memory. */
+// @ts-ignore: decorator
+@inline
+export function addMapped(node: usize, index: u32, by: i32): void {
   const p = node + (<usize>index << 1);
   store<u16>(p, <u16>(<i32>load<u16>(p, NODE_BACKED) + by), NODE_BACKED);
-  add(vm, VM_RSS, <i64>by);
 }
 
 // @ts-ignore: decorator
 @inline
 export function addSwapped(vm: usize, by: i64): void {
   add(vm, VM_SWAP, by);
+}
+
+/** Of a page that is there: whether it is neither a file's nor part of a huge page. */
+// @ts-ignore: decorator
+@inline
+export function isPlain(chunk: usize, i: u32): bool {
+  return !bitGet(chunk + FILE, i) && !bitGet(chunk + PART, i);
 }
 
 // @ts-ignore: decorator
@@ -139,7 +169,7 @@ export function pageSlot(chunk: usize, i: u32): usize {
   return chunk + (<usize>i << 2);
 }
 
-function planeEmpty(plane: usize): bool {
+export function planeEmpty(plane: usize): bool {
   return !v128.any_true(
     v128.or(
       v128.or(v128.load(plane, 0), v128.load(plane, 16)),
@@ -154,8 +184,16 @@ export function chunkSettle(vm: usize, vpn: u64, node: usize, index: u32, chunk:
   if (!planeEmpty(chunk + ZERO)) hints |= HINT_ZERO;
   if (!planeEmpty(chunk + SWAPPED)) hints |= HINT_SWAPPED;
   if (!planeEmpty(chunk + LAZY)) hints |= HINT_LAZY;
+  if (isSpecial(chunk)) hints |= HINT_SPECIAL;
   store<u8>(node + index, <u8>hints, NODE_HINTS);
-  if (hints == 0 && load<u16>(node + (<usize>index << 1), NODE_BACKED) == 0) chunkDrop(vm, vpn, node, index, chunk);
+  if (hints != 0 || load<u16>(node + (<usize>index << 1), NODE_BACKED) != 0) return;
+  // Where huge pages may come, a chunk is also the page table, which stays; only who drops all of it takes it away.
+  if (load<u32>(vm, VM_TABLES_STAY) == 0) chunkDrop(vm, vpn, node, index, chunk);
+}
+
+function isSpecial(chunk: usize): bool {
+  if (load<u32>(chunk, CHUNK_HUGE) != 0 || load<u32>(chunk, CHUNK_KSM) != 0) return true;
+  return !planeEmpty(chunk + FILE) || !planeEmpty(chunk + KSM) || !planeEmpty(chunk + PART);
 }
 
 /** Give back a chunk in which nothing is mapped, and its node with the last chunk. */

@@ -9,10 +9,13 @@ import { pagePut, pagePutChunk } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
-  addBacked, addSwapped, BACKED, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, DIRTY, HINT_LAZY, HINT_SWAPPED, LAZY,
-  nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, SWAPPED, WRITABLE,
+  addBacked, addSwapped, BACKED, CHUNK_KSM, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, DIRTY, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, LAZY,
+  KSM, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, planeEmpty, SWAPPED, WRITABLE,
 } from './page-state';
-import { pageOut } from './reclaim';
+import { ksmUnshare } from './unshare';
+import { tableDropped } from './huge';
+import { mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
+import { pageOut } from './page-out';
 
 /**
  * The notifier for [vpn, end), then the first page of it that may have state. Where there is none the SLAT has
@@ -34,13 +37,29 @@ function firstOfChunk(vm: usize, vpn: u64, end: u64): u64 {
 
 /** Forget all pages and swap entries of [vpn, end). */
 export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
-  for (vpn = begin(vm, vpn, end); vpn < end; vpn = nextChunk(vm, vpn, end)) {
+  vpn = begin(vm, vpn, end);
+  if (vpn < end) drop(vm, vpn, end);
+}
+
+/** Holes in [at, end) of a file, whose pages nobody maps any more. */
+export function filePunch(file: usize, at: u64, end: u64): void {
+  at = nextChunk(file, at, end);
+  if (at < end) drop(file, at, end);
+}
+
+/** The pages of [vpn, end) of a VM or a file, the first of which is in a chunk that is there. */
+function drop(vm: usize, vpn: u64, end: u64): void {
+  for (; vpn < end; vpn = nextChunk(vm, vpn, end)) {
     const node = nodeOf(vm, vpn);
     const index = chunkIndex(vpn);
     const chunk = chunkAt(node, index);
     const stop = min(((vpn >> 9) + 1) << 9, end);
     const hints = load<u8>(node + index, NODE_HINTS);
-    if (stop - vpn == 512) {
+    if ((hints & HINT_SPECIAL) != 0) {
+      mixedDrop(vm, vpn & ~(<u64>511), chunk, <u32>vpn & 511, <u32>(vpn & 511) + <u32>(stop - vpn));
+      if (stop - vpn != 512) chunkSettle(vm, vpn, node, index, chunk);
+      else tableDrop(vm, vpn, node, index, chunk);
+    } else if (stop - vpn == 512) {
       const backed: i32 = load<u16>(node + (<usize>index << 1), NODE_BACKED);
       if (backed == 512) {
         pagePutChunk(HOST_FRAMES, chunk);
@@ -58,6 +77,16 @@ export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
     }
     vpn = stop;
   }
+}
+
+/** All of a chunk was dropped, and with it the table (9.4). What KSM remembers stays until it comes by. */
+function tableDrop(vm: usize, vpn: u64, node: usize, index: u32, chunk: usize): void {
+  if (load<u32>(chunk, CHUNK_KSM) == 0) {
+    chunkDrop(vm, vpn, node, index, chunk);
+    return;
+  }
+  tableDropped(chunk);
+  chunkSettle(vm, vpn, node, index, chunk);
 }
 
 /** Free the frames and slots of pages [from, to) of a chunk and clear all their bits. Returns backed pages freed. */
@@ -102,7 +131,9 @@ export function pagesFree(vm: usize, vpn: u64, end: u64): void {
     const chunk = chunkAt(node, index);
     const stop = min(((vpn >> 9) + 1) << 9, end);
     const to = (<u32>vpn & 511) + <u32>(stop - vpn);
-    for (let i = <u32>vpn & 511; i < to; ) {
+    const special = (load<u8>(node + index, NODE_HINTS) & HINT_SPECIAL) != 0;
+    if (special) mixedFree(vm, vpn & ~(<u64>511), chunk, <u32>vpn & 511, to);
+    for (let i = special ? to : <u32>vpn & 511; i < to; ) {
       const word = i >> 6;
       const next = min((word + 1) << 6, to) as u32;
       const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
@@ -129,7 +160,9 @@ export function pagesOut(vm: usize, vpn: u64, end: u64): void {
     const base = (vpn >> 9) << 9;
     const stop = min(base + 512, end);
     const to = <u32>(stop - base);
-    for (let i = <u32>vpn & 511; i < to; ) {
+    const special = (load<u8>(node + index, NODE_HINTS) & HINT_SPECIAL) != 0;
+    if (special) mixedOut(vm, base, chunk, <u32>vpn & 511, to);
+    for (let i = special ? to : <u32>vpn & 511; i < to; ) {
       const word = i >> 6;
       const next = min((word + 1) << 6, to) as u32;
       const mask = wordMask(i & 63, ((next - 1) & 63) + 1);
@@ -143,12 +176,28 @@ export function pagesOut(vm: usize, vpn: u64, end: u64): void {
   }
 }
 
+/** MADV_UNMERGEABLE: no page of [vpn, end) is shared by KSM any more. False when frames for the copies ran out. */
+export function pagesUnshare(vm: usize, vpn: u64, end: u64): bool {
+  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+    const node = nodeOf(vm, vpn);
+    const index = chunkIndex(vpn);
+    const chunk = chunkAt(node, index);
+    const stop = min(((vpn >> 9) + 1) << 9, end);
+    if ((load<u8>(node + index, NODE_HINTS) & HINT_SPECIAL) == 0 || planeEmpty(chunk + KSM)) vpn = stop;
+    for (; vpn < stop; vpn++) if (!ksmUnshare(vm, vpn)) return false;
+  }
+  return true;
+}
+
 /** mprotect: the ptes of [vpn, end) get the new permission. Anonymous pages are exclusive, so writable at once. */
 export function pagesProtect(vm: usize, vpn: u64, end: u64, writable: bool): void {
   for (vpn = begin(vm, vpn, end); vpn < end; vpn = nextChunk(vm, vpn, end)) {
-    const chunk = chunkAt(nodeOf(vm, vpn), chunkIndex(vpn));
+    const node = nodeOf(vm, vpn);
+    const chunk = chunkAt(node, chunkIndex(vpn));
     const stop = min(((vpn >> 9) + 1) << 9, end);
-    if (!writable) {
+    if ((load<u8>(node + chunkIndex(vpn), NODE_HINTS) & HINT_SPECIAL) != 0) {
+      mixedProtect(vm, vpn & ~(<u64>511), chunk, <u32>vpn & 511, (<u32>vpn & 511) + <u32>(stop - vpn), writable);
+    } else if (!writable) {
       bitsClear(chunk + WRITABLE, <u32>vpn & 511, <u32>(stop - vpn));
     } else if (stop - vpn == 512) {
       for (let o: usize = 0; o < 64; o += 16) v128.store(chunk + o, v128.load(chunk + o, BACKED), WRITABLE);

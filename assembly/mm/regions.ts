@@ -7,7 +7,8 @@ import {
   HOST_ARENA, VM_VMA_HOME, VM_VMA_LIST_COUNT, VM_VMA_LIST_SHIFT, VM_VMA_LISTS, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE,
 } from '../base/layout';
 import { min } from '../base/math';
-import { THREADS } from '../base/thread';
+import { sync, THREADS } from '../base/thread';
+import { SyncPoint } from '../abi/sync';
 import { arenaGetContiguous, arenaPut } from '../frames/arena';
 import { poolFree } from '../frames/pool';
 import {
@@ -48,6 +49,16 @@ export function firstPart(vm: usize, vma: usize): usize {
 export function lastPart(vm: usize, vma: usize): usize {
   while (continuesAt(vm, load<u64>(vma, VMA_END))) vma = vmaNext(vm, vma);
   return vma;
+}
+
+/** All parts of the VMA of which `vma` is one get this anon_vma. */
+export function setAnon(vm: usize, vma: usize, anon: u32): void {
+  const last = lastPart(vm, vma);
+  for (let v = firstPart(vm, vma); ; v = vmaNext(vm, v)) {
+    sync(SyncPoint.Publish, v);
+    store<u32>(v, anon, VMA_ANON);
+    if (v == last) return;
+  }
 }
 
 /** A run begins: regions, if there is more than one and metadata for their lists; else all goes on with one list. */

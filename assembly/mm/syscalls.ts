@@ -4,7 +4,8 @@
 import { Errno } from '../abi/errno';
 import { Madv, Prot } from '../abi/status';
 import {
-  VM_ACCOUNT, VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_NORESERVE, VM_READ, VM_WRITE, VMA_NAME_TEXT, VMA_NAMED,
+  VM_ACCOUNT, VM_DONTDUMP, VM_HUGETLB, VM_LOCKED, VM_MERGEABLE, VM_NORESERVE, VM_READ, VM_SHARED, VM_WRITE, VMA_FILE,
+  VMA_NAME_TEXT, VMA_NAMED,
 } from '../abi/vm-flags';
 import { rangeLock, rangeUnlock } from '../base/chunk-lock';
 import { VM_LOCKED_VM, VM_NAMES, VM_VMA_HIT } from '../base/layout';
@@ -15,15 +16,18 @@ import { count } from '../trace/events';
 import { chunkOf } from './page-state';
 import { populate } from './mlock';
 import { mapsAdd } from './map-count';
-import { mapsFull, vmaSplit, vmaModify } from './modify';
-import { pagesDrop, pagesFree, pagesOut, pagesProtect } from './range';
+import { cutAllowed, mapsFull, vmaModify, vmaSplit } from './modify';
+import { filePunch, pagesDrop, pagesFree, pagesOut, pagesProtect, pagesUnshare } from './range';
+import { fileMap, fileOf, filePage } from './file';
+import { hugetlbProtect, hugetlbPunch, hugetlbZap } from './hugetlb';
 import { isInHit, vmaFrom, vmaOf, vmasLockAll, vmasUnlock } from './look-up';
 import { continuesAt, isBorder, lastPart } from './regions';
 import { LIST_CONTINUES, listOf, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaDelete, vmaFind, vmaInsert } from './vma';
 
-/** mmap of private anonymous memory at a free place. ENOMEM without metadata. */
-export function mapAnonymous(vm: usize, vpn: u64, pages: u64, flags: u32): Errno {
-  if (!vmaInsert(vm, vpn, vpn + pages, flags, 0, 0)) return Errno.ENOMEM;
+/** mmap at a free place, of a file if there is one. ENOMEM without metadata. */
+export function map(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize): Errno {
+  const name = file != 0 ? fileMap(file, vm, vpn) : 0;
+  if (!vmaInsert(vm, vpn, vpn + pages, flags, 0, name)) return Errno.ENOMEM;
   mapsAdd(vm, 1);
   return Errno.OK;
 }
@@ -48,7 +52,7 @@ export function madvise(vm: usize, start: u64, length: u64, advice: i32): Errno 
 function isNothing(vm: usize, vpn: u64, end: u64, advice: i32): bool {
   if ((advice != Madv.Dontneed && advice != Madv.Free) || threaded()) return false;
   if (vpn >> 9 != (end - 1) >> 9 || !isInHit(vm, vpn, end) || chunkOf(vm, vpn) != 0) return false;
-  if ((load<u32>(load<u32>(vm, VM_VMA_HIT), VMA_FLAGS) & VM_LOCKED) != 0) return false;
+  if ((load<u32>(load<u32>(vm, VM_VMA_HIT), VMA_FLAGS) & (VM_LOCKED | VMA_FILE)) != 0) return false;
   count(vm, Counter.NotifierCalls);
   return true;
 }
@@ -99,37 +103,65 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
   const flags = load<u32>(v, VMA_FLAGS);
   switch (advice) {
     case Madv.Remove:
-      // Locked → EINVAL, no file → EINVAL: private anonymous memory never takes it.
-      return Errno.EINVAL;
+      if ((flags & VM_LOCKED) != 0 || (flags & VMA_FILE) == 0) return Errno.EINVAL;
+      // That it may be written counts, not the permissions of the moment (2.1).
+      if ((flags & VM_SHARED) == 0) return Errno.EACCES;
+      remove(vm, v, vpn, end);
+      return Errno.OK;
     case Madv.Dontneed:
       if ((flags & VM_LOCKED) != 0) return Errno.EINVAL;
-      pagesDrop(vm, vpn, end);
+      if ((flags & VM_HUGETLB) == 0) pagesDrop(vm, vpn, end);
+      else {
+        // The end is rounded down, so that nothing is lost unasked (10.2).
+        if ((vpn & 511) != 0) return Errno.EINVAL;
+        hugetlbZap(vm, vpn, end & ~(<u64>511));
+      }
       return Errno.OK;
     case Madv.Free:
-      if ((flags & VM_LOCKED) != 0) return Errno.EINVAL;
+      if ((flags & (VM_LOCKED | VMA_FILE)) != 0) return Errno.EINVAL;
       pagesFree(vm, vpn, end);
       return Errno.OK;
     case Madv.Pageout:
-      if ((flags & VM_LOCKED) != 0) return Errno.EINVAL;
+      if ((flags & (VM_LOCKED | VM_HUGETLB)) != 0) return Errno.EINVAL;
       pagesOut(vm, vpn, end);
       return Errno.OK;
     case Madv.Dontdump:
       return updateVma(vm, v, vpn, end, flags | VM_DONTDUMP, load<u64>(v, VMA_NAME));
     case Madv.Mergeable:
+      if ((flags & (VM_SHARED | VM_HUGETLB)) != 0) return Errno.OK; // vma_ksm_compatible: ignored
       return updateVma(vm, v, vpn, end, flags | <u32>VM_MERGEABLE, load<u64>(v, VMA_NAME));
     case Madv.Unmergeable:
+      // Sharing ends before it is known whether there is room for the VMAs that the change of flags may need.
+      if ((flags & <u32>VM_MERGEABLE) != 0 && !pagesUnshare(vm, vpn, end)) return Errno.EAGAIN;
       return updateVma(vm, v, vpn, end, flags & ~(<u32>VM_MERGEABLE), load<u64>(v, VMA_NAME));
     case ADVICE_NAME:
+      if ((flags & VMA_FILE) != 0) return Errno.EBADF;
       return updateVma(vm, v, vpn, end, (flags & ~(<u32>(VMA_NAMED | VMA_NAME_TEXT))) | kind, name);
     default:
       return Errno.EINVAL;
   }
 }
 
+/** MADV_REMOVE of [vpn, end) of a VMA that shares a file: nobody maps the pages any more, and they are holes. */
+function remove(vm: usize, v: usize, vpn: u64, end: u64): void {
+  const file = fileOf(v);
+  const at = filePage(v, vpn);
+  const stop = filePage(v, end);
+  if ((load<u32>(v, VMA_FLAGS) & VM_HUGETLB) == 0) {
+    pagesDrop(vm, vpn, end);
+    filePunch(file, at, stop);
+  } else {
+    const first = (vpn + 511) & ~(<u64>511);
+    if (first < (end & ~(<u64>511))) hugetlbZap(vm, first, end & ~(<u64>511));
+    hugetlbPunch(file, at, stop);
+  }
+}
+
 /** madvise_update_vma: out of mappings is EAGAIN here. */
 function updateVma(vm: usize, v: usize, vpn: u64, end: u64, flags: u32, name: u64): Errno {
   if (flags == load<u32>(v, VMA_FLAGS) && name == load<u64>(v, VMA_NAME)) return Errno.OK;
-  return vmaModify(vm, vpn, end, flags, name) == Errno.OK ? Errno.OK : Errno.EAGAIN;
+  const error = vmaModify(vm, vpn, end, flags, name);
+  return error == Errno.ENOMEM ? Errno.EAGAIN : error;
 }
 
 export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
@@ -166,18 +198,19 @@ function protectedFlags(v: usize, old: u32, prot: i32): u32 {
   const flags = (old & ~(<u32>(VM_READ | VM_WRITE))) | (prot & (Prot.Read | Prot.Write));
   if (flags == old) return old;
   if ((flags & VM_WRITE) != 0) {
-    return (old & (VM_ACCOUNT | VM_WRITE | VM_NORESERVE)) == 0 ? flags | VM_ACCOUNT : flags;
+    return (old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)) == 0 ? flags | VM_ACCOUNT : flags;
   }
-  return (old & VM_ACCOUNT) != 0 && load<u32>(v, VMA_ANON) == 0 ? flags & ~VM_ACCOUNT : flags;
+  return (old & (VM_ACCOUNT | VMA_FILE)) == VM_ACCOUNT && load<u32>(v, VMA_ANON) == 0 ? flags & ~VM_ACCOUNT : flags;
 }
 
 /** The pages of [vpn, end), in one VMA whose flags have just changed. */
 // @ts-ignore: decorator
 @inline
 function protectPages(vm: usize, vpn: u64, end: u64, old: u32, flags: u32): void {
-  pagesProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
-  // Locked memory that becomes writable is populated as a write (6.4); what cannot be had is left out.
-  if ((old & (VM_WRITE | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE) != 0) populate(vm, vpn, end);
+  if ((flags & VM_HUGETLB) != 0) hugetlbProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
+  else pagesProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
+  // Private locked memory that becomes writable is populated as a write (6.4); what cannot be had is left out.
+  if ((old & (VM_WRITE | VM_LOCKED | VM_SHARED)) == VM_LOCKED && (flags & VM_WRITE) != 0) populate(vm, vpn, end);
 }
 
 export function munmap(vm: usize, start: u64, length: u64): Errno {
@@ -199,12 +232,14 @@ function unmapLocked(vm: usize, vpn: u64, end: u64): Errno {
   let v = vmaFind(vm, vpn);
   if (v == 0 || load<u64>(v, VMA_START) >= end) return Errno.OK;
   if (load<u64>(v, VMA_START) < vpn || continuesAt(vm, vpn)) {
-    // A hole in the middle makes two of one; cuts at an end always work (7.8).
+    // A hole in the middle makes two of one; cuts at an end always work (7.8), but inside a hugetlb page.
     if (end < load<u64>(lastPart(vm, v), VMA_END) && mapsFull(vm)) return Errno.ENOMEM;
+    if (!cutAllowed(v, vpn)) return Errno.EINVAL;
     if (vmaSplit(vm, vmaFind(vm, vpn - 1), vpn) == 0) return Errno.ENOMEM;
   }
   v = vmaFind(vm, end - 1);
   if (v != 0 && load<u64>(v, VMA_START) < end && (load<u64>(v, VMA_END) > end || continuesAt(vm, end))) {
+    if (!cutAllowed(v, end)) return Errno.EINVAL;
     if (vmaSplit(vm, v, end) == 0) return Errno.ENOMEM;
   }
   for (;;) {
@@ -214,7 +249,8 @@ function unmapLocked(vm: usize, vpn: u64, end: u64): Errno {
     if (from >= end) break;
     const to = load<u64>(v, VMA_END);
     if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) add(vm, VM_LOCKED_VM, from - to);
-    pagesDrop(vm, from, to);
+    if ((load<u32>(v, VMA_FLAGS) & VM_HUGETLB) != 0) hugetlbZap(vm, from, to);
+    else pagesDrop(vm, from, to);
     if (!continuesAt(vm, from)) mapsAdd(vm, -1);
     if (isBorder(vm, from)) store<u32>(listOf(vm, from), 0, LIST_CONTINUES);
     vmaDelete(vm, v);

@@ -2,24 +2,28 @@
 // Each frame, metadata page and swap slot is owned exactly once or free; counts equal recounts; every SLAT
 // entry is backed by a present page with at least its permissions.
 import {
-  HOST_ARENA, HOST_FRAMES, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
-  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
+  HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
+  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
   VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE,
 } from '../base/layout';
 import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
 import { RUN_PROGRAM } from '../abi/status';
 import { runOf } from '../base/thread';
 import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
-import { bitGet, bitSet } from '../base/bits';
+import { bitGet, bitSet, bitsAll, bitsCount } from '../base/bits';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
 import {
   GROUP, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage,
 } from '../frames/pool';
 import { slotOf, slotVpn } from '../memslot/table';
 import {
-  BACKED, chunkAt, chunkOf, DIRTY, HINT_LAZY, HINT_SWAPPED, HINT_ZERO, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS,
-  pageSlot, SWAPPED, WRITABLE, ZERO,
+  BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO, KSM, LAZY,
+  NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
+import { FILE_NEXT, fileCached, fileIsDirty, fileOf, filePage } from '../mm/file';
+import { folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
+import { NODE_FRAME } from '../mm/ksm-page';
+import { frameMappings, frameNode } from '../frames/shared';
 import { vmaOf } from '../mm/look-up';
 import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
@@ -46,6 +50,8 @@ export function check(): Broken {
   const swap = bitmapOf(HOST_SWAP, arena);
   if (swap > SCRATCH + SCRATCH_SIZE - 64) return Broken.PoolTooLarge;
   memory.fill(SCRATCH, 0, swap - SCRATCH);
+  store<u64>(KSM_ENTRIES, 0);
+  store<u64>(KSM_COUNTED, 0);
   for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
     const vm = VM_BASE + <usize>i * VM_SIZE;
     let e = checkVmas(vm, frames);
@@ -58,7 +64,9 @@ export function check(): Broken {
     if (e == Broken.Nothing) e = checkThreads(vm, frames);
     if (e != Broken.Nothing) return e;
   }
-  let e = checkPool(HOST_FRAMES, SCRATCH);
+  let e = checkFiles(SCRATCH, frames, arena);
+  if (e == Broken.Nothing) e = checkKsm(frames);
+  if (e == Broken.Nothing) e = checkPool(HOST_FRAMES, SCRATCH);
   if (e == Broken.Nothing) e = checkPool(HOST_ARENA, frames);
   if (e == Broken.Nothing) e = checkPool(HOST_SWAP, arena);
   return e;
@@ -127,17 +135,21 @@ function ownRun(arena: usize, address: usize, pages: u32): Broken {
   return ownFrames(HOST_ARENA, arena, <u32>(address >> 12), pages);
 }
 
+/** Pages of KSM that entries map, and mappings that their frames count, of the whole host. */
+const KSM_ENTRIES: usize = SCRATCH + SCRATCH_SIZE - 40;
+const KSM_COUNTED: usize = SCRATCH + SCRATCH_SIZE - 48;
+
 function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken {
   let rss: u64 = 0;
   let swapped: u64 = 0;
   let lazy: u64 = 0;
+  let hugetlb: u64 = 0;
   for (let g: u32 = 0; g < load<u32>(vm, VM_DIR_LEN); g++) {
     const node: usize = load<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>g << 2));
     if (node == 0) continue;
     let e = ownRun(arena, node, 1);
     if (e != Broken.Nothing) return e;
     let chunks: u32 = 0;
-    let total: u32 = 0;
     for (let index: u32 = 0; index < 512; index++) {
       const chunk = chunkAt(node, index);
       const counted = load<u16>(node + (<usize>index << 1), NODE_BACKED);
@@ -147,6 +159,8 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
       }
       chunks++;
       e = ownRun(arena, chunk, 1);
+      if (e == Broken.Nothing && load<u32>(chunk, CHUNK_KSM) != 0) e = ownRun(arena, load<u32>(chunk, CHUNK_KSM), 1);
+      if (e == Broken.Nothing) e = checkHuge(chunk, frames);
       if (e != Broken.Nothing) return e;
       let backed: u32 = 0;
       let hints: u32 = 0;
@@ -158,13 +172,15 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
         const l = bitGet(chunk + LAZY, i);
         if (<i32>b + <i32>s + <i32>z > 1) return at(vpn, Broken.StateContradicts);
         if (!b && (l || bitGet(chunk + DIRTY, i) || bitGet(chunk + WRITABLE, i))) return at(vpn, Broken.StateContradicts);
+        if (!b && (bitGet(chunk + FILE, i) || bitGet(chunk + KSM, i) || bitGet(chunk + PART, i))) return at(vpn, Broken.StateContradicts);
         if (!b && !s && !z) continue;
         const v = vmaOf(vm, vpn);
         if (v == 0) return at(vpn, Broken.PageWithoutVma);
-        if (b && bitGet(chunk + WRITABLE, i) != ((load<u32>(v, VMA_FLAGS) & VM_WRITE) != 0)) return at(vpn, Broken.StateContradicts);
         if (b) {
-          e = own(HOST_FRAMES, frames, load<u32>(pageSlot(chunk, i)));
+          if (bitGet(chunk + WRITABLE, i) && (load<u32>(v, VMA_FLAGS) & VM_WRITE) == 0) return at(vpn, Broken.StateContradicts);
+          e = checkBacked(vpn, chunk, i, v, frames);
           backed++;
+          if (!isSimple(chunk, i)) hints |= HINT_SPECIAL;
         } else if (s) {
           e = own(HOST_SWAP, swap, load<u32>(pageSlot(chunk, i)));
           swapped++;
@@ -177,15 +193,98 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
         if (e != Broken.Nothing) return e;
       }
       if (backed != counted) return at(index, Broken.CountDiffers);
+      if (load<u32>(chunk, CHUNK_HUGE) != 0 || load<u32>(chunk, CHUNK_KSM) != 0) hints |= HINT_SPECIAL;
       if ((hints & ~(<u32>load<u8>(node + index, NODE_HINTS))) != 0) return at(index, Broken.CountDiffers);
-      total += backed;
+      if (isHugetlb(chunk)) hugetlb++;
+      else rss += backed;
     }
     if (chunks != load<u32>(node, NODE_CHUNKS)) return at(g, Broken.CountDiffers);
-    rss += total;
   }
   if (lazy != load<u64>(vm, VM_LAZY)) return at(lazy, Broken.CountDiffers);
+  if (hugetlb != load<u64>(vm, VM_HUGETLB)) return at(hugetlb, Broken.CountDiffers);
   if (rss != load<u64>(vm, VM_RSS)) return at(rss, Broken.CountDiffers);
   return swapped == load<u64>(vm, VM_SWAP) ? Broken.Nothing : at(swapped, Broken.CountDiffers);
+}
+
+/** Anonymous, small, with one owner. */
+function isSimple(chunk: usize, i: u32): bool {
+  return !bitGet(chunk + FILE, i) && !bitGet(chunk + KSM, i) && !bitGet(chunk + PART, i);
+}
+
+/** The chunk's huge page owns its frames, however many of them are mapped. */
+function checkHuge(chunk: usize, frames: usize): Broken {
+  const folio = folioOf(chunk);
+  const parts = bitsCount(chunk + PART, 0, 512);
+  if (isHugetlb(chunk)) {
+    if (folio == 0 || !bitsAll(chunk + BACKED, 0, 512)) return at(folio, Broken.StateContradicts);
+    return bitGet(chunk + FILE, 0) ? Broken.Nothing : ownFrames(HOST_FRAMES, frames, folio, GROUP);
+  }
+  if (parts != load<u32>(chunk, CHUNK_PARTS) || (folio == 0) != (parts == 0)) return at(parts, Broken.CountDiffers);
+  if (isAsOne(chunk) && parts != (folio == 0 ? 0 : GROUP)) return at(parts, Broken.StateContradicts);
+  if (isAsOne(chunk) && folio == 0 && !bitsAll(chunk + ZERO, 0, 512)) return at(0, Broken.StateContradicts);
+  return folio == 0 ? Broken.Nothing : ownFrames(HOST_FRAMES, frames, folio, GROUP);
+}
+
+/** Page i of a chunk, which is there: its frame is owned once, by what it is. */
+function checkBacked(vpn: u64, chunk: usize, i: u32, vma: usize, frames: usize): Broken {
+  const frame = load<u32>(pageSlot(chunk, i));
+  if (isHugetlb(chunk)) return frame == folioOf(chunk) + i ? Broken.Nothing : at(vpn, Broken.StateContradicts);
+  if (bitGet(chunk + PART, i)) return frame == folioOf(chunk) + i ? Broken.Nothing : at(vpn, Broken.StateContradicts);
+  if (bitGet(chunk + FILE, i)) {
+    return frame == fileCached(fileOf(vma), filePage(vma, vpn)) ? Broken.Nothing : at(vpn, Broken.StateContradicts);
+  }
+  if (!bitGet(chunk + KSM, i)) return own(HOST_FRAMES, frames, frame);
+  if (load<u32>(frameNode(frame), NODE_FRAME) != frame || bitGet(chunk + WRITABLE, i)) return at(vpn, Broken.StateContradicts);
+  store<u64>(KSM_ENTRIES, load<u64>(KSM_ENTRIES) + 1);
+  if (bitGet(frames, frame - poolBase(HOST_FRAMES))) return Broken.Nothing;
+  store<u64>(KSM_COUNTED, load<u64>(KSM_COUNTED) + frameMappings(frame));
+  return own(HOST_FRAMES, frames, frame);
+}
+
+/** Files own their pages in memory and their slots, whoever maps them. */
+function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
+  for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
+    let e = ownRun(arena, file, 1);
+    if (e == Broken.Nothing) e = ownRun(arena, load<u32>(file, VM_DIR), (load<u32>(file, VM_DIR_LEN) + 1023) >> 10);
+    if (e != Broken.Nothing) return e;
+    let cached: u64 = 0;
+    let swapped: u64 = 0;
+    for (let g: u32 = 0; g < load<u32>(file, VM_DIR_LEN); g++) {
+      const node: usize = load<u32>(<usize>load<u32>(file, VM_DIR) + (<usize>g << 2));
+      if (node == 0) continue;
+      e = ownRun(arena, node, 1);
+      for (let index: u32 = 0; index < 512 && e == Broken.Nothing; index++) {
+        const chunk = chunkAt(node, index);
+        if (chunk == 0) continue;
+        e = ownRun(arena, chunk, 1);
+        for (let i: u32 = 0; i < 512 && e == Broken.Nothing; i++) {
+          if (bitGet(chunk + BACKED, i)) {
+            e = own(HOST_FRAMES, frames, load<u32>(pageSlot(chunk, i)));
+            cached++;
+          } else if (bitGet(chunk + SWAPPED, i)) {
+            e = own(HOST_SWAP, swap, load<u32>(pageSlot(chunk, i)));
+            swapped++;
+          } else if (bitGet(chunk + DIRTY, i)) e = at(i, Broken.StateContradicts);
+        }
+      }
+      if (e != Broken.Nothing) return e;
+    }
+    if (cached != load<u64>(file, VM_RSS)) return at(cached, Broken.CountDiffers);
+    if (swapped != load<u64>(file, VM_SWAP)) return at(swapped, Broken.CountDiffers);
+  }
+  return Broken.Nothing;
+}
+
+/** What KSM keeps besides items: pages of records and the buckets of the stable tree. */
+function checkKsm(arena: usize): Broken {
+  if (load<u64>(KSM_ENTRIES) != load<u64>(KSM_COUNTED)) return at(load<u64>(KSM_ENTRIES), Broken.CountDiffers);
+  let e: Broken = Broken.Nothing;
+  for (let page: usize = load<u32>(HOST_KSM_PAGES); page != 0 && e == Broken.Nothing; page = load<u32>(page)) e = ownRun(arena, page, 1);
+  const table: usize = load<u32>(HOST_KSM_STABLE);
+  if (table == 0 || e != Broken.Nothing) return e;
+  e = ownRun(arena, table, 1);
+  for (let p = table; p < table + 4096 && e == Broken.Nothing; p += 4) if (load<u32>(p) != 0) e = ownRun(arena, load<u32>(p), 1);
+  return e;
 }
 
 const MAPPED: usize = SCRATCH + SCRATCH_SIZE - 24;
@@ -228,11 +327,14 @@ function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
   if (bitGet(chunk + BACKED, i)) {
     if (entryPage(entry) != load<u32>(pageSlot(chunk, i))) return at(gfn, Broken.SlatStale);
   } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != <u32>(ZERO_PAGE >> 12)) return at(gfn, Broken.SlatStale);
-  if ((entry & EPT_W) != 0 && (!bitGet(chunk + WRITABLE, i) || !bitGet(chunk + DIRTY, i))) return at(gfn, Broken.SlatPermission);
+  if ((entry & EPT_W) != 0 && !bitGet(chunk + WRITABLE, i)) return at(gfn, Broken.SlatPermission);
+  if ((entry & EPT_W) != 0 && !bitGet(chunk + DIRTY, i) && !(bitGet(chunk + PART, i) && folioIsDirty(chunk))) {
+    if (!bitGet(chunk + FILE, i) || !fileIsDirty(vm, vpn)) return at(gfn, Broken.SlatPermission);
+  }
   return (flags & (VM_READ | VM_WRITE)) != 0 ? Broken.Nothing : at(gfn, Broken.SlatPermission);
 }
 
-/** The buffer that the device remembers is its connection's, backed, writable and dirty. */
+/** The buffer that the device remembers is its connection's, backed and writable. */
 function checkBuffer(vm: usize): Broken {
   const n = load<u32>(vm, VM_BUF_CONN);
   if (n == u32.MAX_VALUE) return Broken.Nothing;
@@ -242,7 +344,7 @@ function checkBuffer(vm: usize): Broken {
   const chunk = chunkOf(vm, vpn);
   const i = <u32>vpn & 511;
   if (vpn != load<u64>(vm, VM_BUF_VPN) || chunk == 0) return at(gpa, Broken.StateContradicts);
-  const good = bitGet(chunk + BACKED, i) && bitGet(chunk + WRITABLE, i) && bitGet(chunk + DIRTY, i);
+  const good = bitGet(chunk + BACKED, i) && bitGet(chunk + WRITABLE, i);
   const address = (load<u32>(pageSlot(chunk, i)) << 12) + (<u32>gpa & 4095);
   return good && address == load<u32>(vm, VM_BUF_AT) ? Broken.Nothing : at(gpa, Broken.StateContradicts);
 }

@@ -1,16 +1,25 @@
-// Which frames and swap slots a checkpoint has to keep: those in use, in the order of the page state.
-// The metadata in front of the pool is copied as it is by the host language.
-import { HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_DIR_LEN, VM_SIZE, VPN_BASE } from '../base/layout';
+// Which frames and swap slots a checkpoint has to keep: those in use, in the order of the page state, first of the VMs and
+// then of the files. A page that several map comes several times. The metadata in front of the pool is copied as it is by
+// the host language.
+import { HOST_FILES, HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_DIR_LEN, VM_SIZE, VPN_BASE } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { frameAddress } from '../frames/bytes';
-import { BACKED, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, SWAPPED } from '../mm/page-state';
+import { FILE_NEXT } from '../mm/file';
+import { BACKED, chunkOf, FILE, nextChunk, pageSlot, SWAPPED } from '../mm/page-state';
 
+/** The VM or file being gone through u32, 0 at the end; its next page u64. */
 const CURSOR: usize = SCRATCH + SCRATCH_SIZE - 32;
 
 /** Start over. */
 export function checkpointFrames(): void {
-  store<u32>(CURSOR, 0);
+  store<u32>(CURSOR, load<u32>(HOST_VM_COUNT) != 0 ? <u32>VM_BASE : 0);
   store<u64>(CURSOR, VPN_BASE, 8);
+}
+
+function behind(space: usize): usize {
+  const end = VM_BASE + <usize>load<u32>(HOST_VM_COUNT) * VM_SIZE;
+  if (space >= end) return load<u32>(space, FILE_NEXT);
+  return space + VM_SIZE < end ? space + VM_SIZE : load<u32>(HOST_FILES);
 }
 
 /**
@@ -18,32 +27,31 @@ export function checkpointFrames(): void {
  * the page is one 64-bit word over and over, which is then `pattern`. Returns how many, 0 at the end.
  */
 export function checkpointNext(): u32 {
-  let v = load<u32>(CURSOR);
+  let space: usize = load<u32>(CURSOR);
   let vpn = load<u64>(CURSOR, 8);
-  while (v < load<u32>(HOST_VM_COUNT)) {
-    const vm = VM_BASE + <usize>v * VM_SIZE;
-    const end = VPN_BASE + ((<u64>load<u32>(vm, VM_DIR_LEN)) << 18);
-    vpn = nextChunk(vm, vpn, end);
+  while (space != 0) {
+    const end = VPN_BASE + ((<u64>load<u32>(space, VM_DIR_LEN)) << 18);
+    vpn = nextChunk(space, vpn, end);
     if (vpn >= end) {
-      v++;
+      space = behind(space);
       vpn = VPN_BASE;
       continue;
     }
-    const n = pagesOf(chunkAt(nodeOf(vm, vpn), chunkIndex(vpn)));
+    const n = pagesOf(chunkOf(space, vpn));
     vpn += 512;
     if (n == 0) continue;
-    store<u32>(CURSOR, v);
+    store<u32>(CURSOR, <u32>space);
     store<u64>(CURSOR, vpn, 8);
     return n;
   }
-  store<u32>(CURSOR, v);
+  store<u32>(CURSOR, 0);
   return 0;
 }
 
 function pagesOf(chunk: usize): u32 {
   let n: u32 = 0;
   for (let i: u32 = 0; i < 512; i++) {
-    if (!bitGet(chunk + BACKED, i) && !bitGet(chunk + SWAPPED, i)) continue;
+    if ((!bitGet(chunk + BACKED, i) || bitGet(chunk + FILE, i)) && !bitGet(chunk + SWAPPED, i)) continue;
     const page = load<u32>(pageSlot(chunk, i));
     const p = SCRATCH + (<usize>n << 4);
     store<u32>(p, page, 0);

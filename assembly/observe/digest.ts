@@ -1,16 +1,18 @@
 // One number over a VM's state: VMAs, page states and contents, SLAT entries by permission, device
 // registers. Frame numbers are left out, so it does not depend on which frame a page happened to get.
 import {
-  VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_PAYLOAD, VM_DEV_STATE, VM_DIR_LEN, VPN_BASE, VM_SLOT_COUNT, VM_SLOTS,
+  HOST_FILES, VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_PAYLOAD, VM_DEV_STATE, VM_DIR_LEN, VPN_BASE, VM_SLOT_COUNT, VM_SLOTS, VM_TABLES_STAY,
 } from '../base/layout';
+import { VMA_FILE } from '../abi/vm-flags';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
 import { bitGet } from '../base/bits';
 import { frameHash } from '../frames/bytes';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE } from '../memslot/table';
+import { FILE_NEXT, fileMapped } from '../mm/file';
 import {
-  BACKED, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
+  BACKED, CHUNK_HUGE, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
 } from '../mm/page-state';
-import { VMA_SIZE, vmaFind, vmaNext } from '../mm/vma';
+import { VMA_FLAGS, VMA_NAME, VMA_SIZE, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_RWX, leafTable } from '../slat/entry';
 
 const PRIME: u64 = 0x100000001b3;
@@ -25,11 +27,13 @@ function mix(h: u64, n: u64): u64 {
 export function vmDigest(vm: usize): u64 {
   let h: u64 = 0xcbf29ce484222325;
   for (let v = vmaFind(vm, 0); v != 0; v = vmaNext(vm, v)) {
-    for (let i: usize = 0; i < VMA_SIZE; i += 8) h = mix(h, load<u64>(v + i));
+    // The name of a VMA with a file is the file's address.
+    const named = (load<u32>(v, VMA_FLAGS) & VMA_FILE) == 0;
+    for (let i: usize = 0; i < VMA_SIZE; i += 8) if (named || i != VMA_NAME) h = mix(h, load<u64>(v + i));
   }
-  const end = VPN_BASE + ((<u64>load<u32>(vm, VM_DIR_LEN)) << 18);
-  for (let vpn = nextChunk(vm, VPN_BASE, end); vpn < end; vpn = nextChunk(vm, vpn + 512, end)) {
-    h = chunkDigest(vm, vpn, h);
+  h = pagesDigest(vm, h);
+  for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
+    if (fileMapped(file) == vm) h = pagesDigest(file, h);
   }
   h = slatDigest(vm, h);
   h = mix(h, load<u32>(vm, VM_DEV_STATE));
@@ -39,14 +43,24 @@ export function vmDigest(vm: usize): u64 {
   return h;
 }
 
+/** The pages of a VM or of a file. */
+function pagesDigest(space: usize, h: u64): u64 {
+  const end = VPN_BASE + ((<u64>load<u32>(space, VM_DIR_LEN)) << 18);
+  for (let vpn = nextChunk(space, VPN_BASE, end); vpn < end; vpn = nextChunk(space, (vpn | 511) + 1, end)) {
+    h = chunkDigest(space, vpn, h);
+  }
+  return h;
+}
+
 function chunkDigest(vm: usize, vpn: u64, h: u64): u64 {
   const chunk = chunkAt(nodeOf(vm, vpn), chunkIndex(vpn));
   let any: u64 = 0;
   for (let p: usize = BACKED; p < PLANES_END; p += 8) any |= load<u64>(chunk + p);
-  // An empty chunk that reclaim left behind is the same state as none.
-  if (any == 0) return h;
+  // An empty chunk that reclaim left behind is the same state as none, but where it is a page table.
+  if (any == 0 && load<u32>(vm, VM_TABLES_STAY) == 0) return h;
   h = mix(h, vpn >> 9);
   for (let p: usize = BACKED; p < PLANES_END; p += 8) h = mix(h, load<u64>(chunk + p));
+  h = mix(h, load<u32>(chunk, CHUNK_HUGE));
   for (let i: u32 = 0; i < 512; i++) {
     if (bitGet(chunk + BACKED, i) || bitGet(chunk + SWAPPED, i)) h = mix(h, frameHash(load<u32>(pageSlot(chunk, i)), i));
   }

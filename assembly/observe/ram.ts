@@ -1,13 +1,14 @@
 // RAM itself, whatever its protection: what a debugger of the machine sees and writes (ptrace's access to
 // a VMM, FOLL_FORCE). No guest and no device comes this way.
 import { Status } from '../abi/status';
-import { VM_WRITE } from '../abi/vm-flags';
+import { VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { bitClear, bitGet } from '../base/bits';
 import { ZERO_PAGE } from '../base/layout';
 import { frameAddress } from '../frames/bytes';
 import { slotOf, slotVpn } from '../memslot/table';
 import { faultIn, frameOf } from '../mm/fault';
-import { chunkOf, pageSlot, SWAPPED, WRITABLE } from '../mm/page-state';
+import { fileOf, filePage } from '../mm/file';
+import { BACKED, chunkOf, pageSlot, SWAPPED, WRITABLE } from '../mm/page-state';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
 
@@ -19,14 +20,22 @@ export function ramPeek(vm: usize, gpa: u64): usize {
   const slot = slotOf(vm, gpa >> 12);
   if (slot == 0) return 0;
   const vpn = slotVpn(slot, gpa >> 12);
-  if (vmaOf(vm, vpn) == 0) return 0;
+  const vma = vmaOf(vm, vpn);
+  if (vma == 0) return 0;
   const offset = <usize>(gpa & 4095);
-  const frame = frameOf(vm, vpn);
-  if (frame != 0) return frameAddress(frame) + offset;
-  const chunk = chunkOf(vm, vpn);
+  const page = kept(vm, vpn);
+  if (page != 0) return frameAddress(page) + offset;
+  // What the mapping has nothing for is the file's, if there is one (private hugetlb memory has none that counts).
+  const file = (load<u32>(vma, VMA_FLAGS) & VMA_FILE) != 0 ? fileOf(vma) : 0;
+  const cached = file != 0 ? kept(file, filePage(vma, vpn)) : 0;
+  return (cached != 0 ? frameAddress(cached) : ZERO_PAGE) + offset;
+}
+
+/** The frame or the swap slot of a page of a VM or a file, 0 when there is neither. */
+function kept(space: usize, vpn: u64): u32 {
+  const chunk = chunkOf(space, vpn);
   const i = <u32>vpn & 511;
-  if (chunk != 0 && bitGet(chunk + SWAPPED, i)) return frameAddress(load<u32>(pageSlot(chunk, i))) + offset;
-  return ZERO_PAGE + offset;
+  return chunk != 0 && (bitGet(chunk + BACKED, i) || bitGet(chunk + SWAPPED, i)) ? load<u32>(pageSlot(chunk, i)) : 0;
 }
 
 /** Address of the byte at gpa for writing: the page is faulted in as by a write. 0 as above, or without a frame. */

@@ -13,7 +13,7 @@ import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
 import { nextChunk, NODE_BACKED, NODE_HINTS, nodeOf } from '../mm/page-state';
 import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_RWX, EPT_W, leafTable, nextLeafTable, tableCount } from '../slat/entry';
-import { stateLetter } from './stats';
+import { pageLetter } from './stats';
 
 export enum Lens {
   Backing = 0,
@@ -89,12 +89,12 @@ function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: 
           cell = c;
           backed = 0;
         }
-        const letter = stateLetter(vm, gfn + delta);
-        if (letter == 0x7a) mark(c, 2);
+        const letter = pageLetter(vm, gfn + delta);
+        if (letter == 0x7a || letter == 0x5a) mark(c, 2);
         else if (letter == 0x73) mark(c, 16);
-        else if (letter != 0x2e) {
+        else if (letter != 0x2e && letter != 0x63 && letter != 0x67) {
           backed++;
-          mark(c, letter == 0x6c ? 12 : 4);
+          mark(c, letter == 0x6c || letter == 0x4c || letter == 0x4b ? 12 : 4);
           fullness(c, backed, shift);
         }
       }

@@ -13,6 +13,7 @@ import {
 import { type Comparison, type ReplayCase, runCase } from './report.ts';
 import type { OpenVm, ReplayVm, TransportDoor } from './transport-door.ts';
 import { openRecordedVm, transportDoorOf } from './transport-door.ts';
+import type { Backing } from './transport-trace.ts';
 
 // The recording's wire bytes, spelled out: a replay must not agree with the engine's own constants by default.
 const PAYLOAD = 0;
@@ -53,11 +54,23 @@ function send(door: TransportDoor, buffer: bigint, { func, addr, length }: Hostc
   return decodeResponse(door.memRead(buffer, BUF_SIZE));
 }
 
-/** Private RAM is filled through the VMM's mapping, so that its pages are mapped before the request. */
-function fill(vm: ReplayVm, { gpa, len, byte }: HostcallLayout['filled'], c: Comparison): void {
+/**
+ * Private RAM is filled through the VMM's mapping, so that its pages are mapped before the request; shared RAM through its
+ * file, so that they are not.
+ */
+function fill(
+  vm: ReplayVm,
+  backing: Backing,
+  { gpa, len, byte }: HostcallLayout['filled'],
+  c: Comparison,
+): void {
   for (let at = gpa; at < gpa + BigInt(len); at += BigInt(PAGE_SIZE)) {
     const hva = vm.vmm.hvaOf(at as Gpa);
     if (hva === undefined) c.differ(`RAM at ${hex(at)}`, 'none');
+    if (backing === 'shared') {
+      c.equal(`a page of the file at ${hex(at)}`, 0, vm.vmm.fillFilePage(hva, byte));
+      continue;
+    }
     const access = vm.vmm.fillPage(hva, byte);
     if (!access.ok) c.differ(`a page at ${hex(at)}`, access.signal);
   }
@@ -92,7 +105,7 @@ export function replayHostcall(row: HostcallRow, layout: HostcallLayout, open: O
     const vm = await openRecordedVm(open, { backing: row.backing, ram: layout.ram });
     const door = transportDoorOf(vm);
     connect(door, layout.buffer, c);
-    fill(vm, layout.filled, c);
+    fill(vm, row.backing, layout.filled, c);
     for (const [i, request] of row.before.entries()) {
       c.begin(i, describe(request));
       const { errno } = send(door, layout.buffer, request);

@@ -1,14 +1,21 @@
 // The library's Vm behind an MmDoor: the VMM process's system calls and accesses on the one RAM region of a VM.
 // Reference: test/golden/mm/README.md, section "The mapping".
 import { type Hva, hva } from '../address.ts';
+import { BACKINGS } from '../backing.ts';
 import { createSandbox } from '../index.ts';
 import type { Vm } from '../machine.ts';
-import type { HostOptions, Vma } from '../types.ts';
+import type { BackingKind, HostOptions, Vma } from '../types.ts';
 import type { OpenMmDoor } from './mm.ts';
 import type { MmDoor, MmVma } from './mm-door.ts';
 
 const PAGE_SIZE = 4096;
 const KB = 1024;
+/** Frames of the host for each page of RAM. */
+const SPARE = 4;
+/** Full scans of KSM that a recording lets it make at a time. */
+const KSM_SCANS = 4;
+
+const isBacking = (mode: string): mode is BackingKind => (BACKINGS as readonly string[]).includes(mode);
 
 function mmVma(vma: Vma, base: bigint): MmVma {
   return {
@@ -27,9 +34,8 @@ function mmVma(vma: Vma, base: bigint): MmVma {
       ksm: vma.ksm / KB,
       lazyFree: vma.lazyFree / KB,
       anonHugePages: vma.anonHugePages / KB,
-      // Every mapping of the library is made of 4 KiB pages.
-      sharedHugetlb: 0,
-      privateHugetlb: 0,
+      sharedHugetlb: vma.sharedHugetlb / KB,
+      privateHugetlb: vma.privateHugetlb / KB,
       swap: vma.swap / KB,
       swapPss: vma.swapPss / KB,
       locked: vma.locked / KB,
@@ -59,6 +65,8 @@ export function vmMmDoor(vm: Vm): MmDoor {
         .filter((vma) => vma.end > base && vma.start < base + BigInt(region.size))
         .map((vma) => mmVma(vma, base)),
     letters: () => vm.observe.pageLetters(base, region.size / PAGE_SIZE),
+    blocks: () => vm.observe.file()?.blocks ?? 0,
+    ksmSettle: () => vm.host.ksm.scan(KSM_SCANS),
   };
 }
 
@@ -66,11 +74,10 @@ export function vmMmDoor(vm: Vm): MmDoor {
 export const openVmMmDoor =
   (options: HostOptions = {}): OpenMmDoor =>
   async ({ mode, pages }) => {
-    if (mode !== 'anon' && mode !== 'anon_acct') {
-      throw new RangeError(`the engine has no mappings of mode ${mode}`);
-    }
+    if (!isBacking(mode)) throw new RangeError(`the engine has no mappings of mode ${mode}`);
     const { memory, ...host } = options;
     const ram = [{ gpa: 0, size: pages * PAGE_SIZE }];
-    const pool = memory === undefined ? {} : { pool: memory };
-    return vmMmDoor(await createSandbox({ ...host, ...pool, ram, backing: mode, vmaNames: false }));
+    // The recording host had memory to spare: for copies of files, and for huge pages beside what is left of others.
+    const pool = memory ?? SPARE * pages * PAGE_SIZE;
+    return vmMmDoor(await createSandbox({ ...host, pool, ram, backing: mode, vmaNames: false }));
   };

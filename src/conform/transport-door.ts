@@ -33,6 +33,7 @@ export interface ReplayVm {
   readonly vmm: {
     hvaOf(gpa: Gpa): Hva | undefined;
     fillPage(hva: Hva, byte: number): HostAccess;
+    fillFilePage(hva: Hva, byte: number): number;
   };
   readonly ramAccess: {
     read(gpa: Gpa, len: number): Uint8Array;
@@ -57,14 +58,13 @@ export interface ReplayVm {
 /** Makes a machine for one case, with the core and the kind of wasm memory that were asked for. */
 export type OpenVm = (options: VmOptions) => ReplayVm | Promise<ReplayVm>;
 
-/** A machine like the recording's: private anonymous RAM and a kernel without names for it. */
+/** A machine like the recording's: private anonymous RAM or a shared memory file, and a kernel without names for it. */
 export async function openRecordedVm(
   open: OpenVm,
   { backing, ram }: TransportSetup,
   options: VmOptions = {},
 ): Promise<ReplayVm> {
-  if (backing === 'shared') throw new Error('RAM in a shared memory file: this engine has none');
-  return open({ ram, backing: 'anon', vmaNames: false, ...options });
+  return open({ ram, backing: backing === 'shared' ? 'memfd' : 'anon', vmaNames: false, ...options });
 }
 
 /** The transport door of a machine: its MMIO bus at the register window, and its RAM. */

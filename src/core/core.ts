@@ -34,7 +34,7 @@ export class Core {
   static bytes(frames: number, arena: number, swap: number): number {
     const stacks = [frames, arena, swap].reduce((sum, n) => sum + n * 4 + Math.floor(n / 512) * 8, 0);
     const tables = Math.ceil(stacks / layout.TABLE_SIZE) + arena;
-    const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE) / 4096) + arena;
+    const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE + frames * 8) / 4096) + arena;
     return (Math.ceil(first / 512) * 512 + frames + swap) * 4096;
   }
 

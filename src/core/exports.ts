@@ -62,6 +62,11 @@ export interface CoreExports {
   slotOf(vm: Ptr, gfn: bigint): Ptr;
   walkEntry(vm: Ptr, gfn: bigint, level: number): Ptr;
   pageLetter(vm: Ptr, vpn: bigint): number;
+  /** Blocks of the file behind page vpn, in memory and swapped, 4 KiB each; -1 when there is no file. */
+  fileBlocks(vm: Ptr, vpn: bigint): number;
+  ksmScan(): void;
+  /** Linear-memory address of the file's page behind vpn for write(2), 0 when there is none. */
+  fileWrite(vm: Ptr, vpn: bigint): number;
   rangeStats(vm: Ptr, vpn: bigint, end: bigint): void;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;

@@ -13,6 +13,8 @@ export const HOST_ARENA = HOST + 64;
 export const HOST_SWAP = HOST + 128;
 export const HOST_EVENTS_ON = HOST + 196;
 export const HOST_TABLES = HOST + 200;
+export const HOST_KSM_NODES = HOST + 224;
+export const HOST_KSM_SCANS = HOST + 232;
 export const TABLE_SIZE = 64;
 export const HOST_EVENT_SEQ = HOST + 384;
 
@@ -25,8 +27,24 @@ export const VM_DEV_STATE = 112;
 export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
+export const VM_HUGETLB = 216;
 export const VM_COUNTERS = 256;
 export const VM_VMA_COUNT = 532;
+
+// What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
+export const STAT_RSS = 0;
+export const STAT_PRIVATE_DIRTY = 8;
+export const STAT_LAZY = 16;
+export const STAT_SWAP = 24;
+export const STAT_SHARED_CLEAN = 40;
+export const STAT_SHARED_DIRTY = 48;
+export const STAT_KSM = 56;
+export const STAT_ANON = 64;
+export const STAT_ANON_HUGE = 72;
+export const STAT_HUGETLB = 80;
+export const STAT_PSS = 88;
+
+export const HOST_SHARED = HOST + 204;
 
 export const SLOT_BASE = 0;
 export const SLOT_END = 8;

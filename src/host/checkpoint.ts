@@ -7,6 +7,7 @@ import {
   HOST,
   HOST_ARENA,
   HOST_FRAMES,
+  HOST_SHARED,
   HOST_SWAP,
   HOST_TABLES,
   POOL_BASE,
@@ -43,6 +44,8 @@ export interface Checkpoint {
   readonly bytes: number;
 }
 
+/** Of a record of a shared frame, assembly/frames/shared.ts. */
+const SHARED_SIZE = 8;
 const POOLS = [HOST_FRAMES, HOST_ARENA, HOST_SWAP];
 
 export function takeCheckpoint(host: Host): Checkpoint {
@@ -60,6 +63,7 @@ export function takeCheckpoint(host: Host): Checkpoint {
   const metadata = [
     ...host.vms.map((vm) => copy(core.x.runOf(vm.ptr, 0) >>> 0, vm.cpus * RUN_SIZE)),
     copy(core.readU32(HOST_TABLES), bumped * TABLE_SIZE),
+    copy(core.readU32(HOST_SHARED), core.readU32(HOST_FRAMES + POOL_BUMP) * SHARED_SIZE),
     copy(core.readU32(HOST_ARENA + POOL_BASE) * 4096, bumped * 4096),
   ];
   const pages = takePages(core);
@@ -72,22 +76,27 @@ function takePages(core: Core): Pages {
   const used = core.x.poolTotal(HOST_FRAMES) - core.x.poolFree(HOST_FRAMES);
   const swapped = core.x.poolTotal(HOST_SWAP) - core.x.poolFree(HOST_SWAP);
   const numbers = new Uint32Array(used + swapped);
+  const taken = new Uint8Array(core.memory.buffer.byteLength / 4096 / 8);
   const words = new Uint32Array(numbers.length * 2);
   const bodyOf = new Uint32Array(numbers.length);
   const bodies: Uint8Array[] = [];
   let i = 0;
   core.x.checkpointFrames();
   for (let n = core.x.checkpointNext(); n !== 0; n = core.x.checkpointNext()) {
-    for (let k = 0, at = SCRATCH >>> 2; k < n; k++, at += 4, i++) {
+    for (let k = 0, at = SCRATCH >>> 2; k < n; k++, at += 4) {
       const page = core.u32[at] as number;
+      const bit = 1 << (page & 7);
+      if ((taken[page >>> 3] as number) & bit) continue; // a page of KSM, which several map
+      taken[page >>> 3] = (taken[page >>> 3] as number) | bit;
       numbers[i] = page;
       if (core.u32[at + 1]) {
         words[i * 2] = core.u32[at + 2] as number;
         words[i * 2 + 1] = core.u32[at + 3] as number;
       } else bodyOf[i] = bodies.push(core.u8.slice(page * 4096, page * 4096 + 4096));
+      i++;
     }
   }
-  return { numbers, words, bodyOf, bodies };
+  return { numbers: numbers.subarray(0, i), words, bodyOf, bodies };
 }
 
 export function restoreCheckpoint(host: Host, checkpoint: Checkpoint): void {

@@ -12,6 +12,7 @@ import { Vm } from '../vm.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { restoreCheckpoint, takeCheckpoint } from './checkpoint.ts';
 import { sentence } from './invariants.ts';
+import { Ksm } from './ksm.ts';
 import { Names } from './names.ts';
 
 const PAGE = 4096;
@@ -27,12 +28,14 @@ export class Host {
   readonly serial = ++hosts;
   readonly core: Core;
   readonly events: EventLog;
+  readonly ksm: Ksm;
   readonly names = new Names();
   readonly #vms: Vm[] = [];
 
   /** Use `createHost`. */
   constructor(core: Core) {
     this.core = core;
+    this.ksm = new Ksm(core);
     this.events = new EventLog(core, (vm, code) => requestName(this.#vms[vm]?.abi ?? 'pvmemcontrol', code));
   }
 
@@ -121,7 +124,9 @@ export async function createSandbox(
   // Before a memory is made in vain.
   if (options.threads) assertThreads();
   const ram = Vm.regions(vmOptions).reduce((sum, region) => sum + region.size, 0);
-  const memory = pool ?? Math.min(ram, 2 * GIB);
+  // Of a private file mapping there are two copies, the file's and the VMM's own.
+  const copies = options.backing === 'memfd_priv' ? 2 : 1;
+  const memory = pool ?? Math.min(ram * copies, 2 * GIB);
   const host = await createHost({
     memory,
     ...(swap !== undefined && { swap }),

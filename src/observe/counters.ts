@@ -1,10 +1,19 @@
 // Counters by the names that scenario files use.
 import { Counter } from '../../assembly/abi/events.ts';
 import { PAGE_SIZE } from '../address.ts';
-import { HOST_EVENT_SEQ, VM_COUNTERS, VM_MAPPED, VM_RSS, VM_SWAP, VM_VMA_COUNT } from '../core/layout.ts';
+import {
+  HOST_EVENT_SEQ,
+  VM_COUNTERS,
+  VM_HUGETLB,
+  VM_MAPPED,
+  VM_RSS,
+  VM_SWAP,
+  VM_VMA_COUNT,
+} from '../core/layout.ts';
 import type { Counters } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { FUNC_NAMES } from './names.ts';
+import { readVmas } from './vmas.ts';
 
 const NAMES: Readonly<Record<string, Counter>> = {
   'faults.minor': Counter.FaultsMinor,
@@ -22,7 +31,13 @@ const NAMES: Readonly<Record<string, Counter>> = {
   'vmas.merges': Counter.VmaMerges,
   'reclaim.lazyfree': Counter.ReclaimLazy,
   'reclaim.swapout': Counter.ReclaimSwapout,
+  'ksm.merged': Counter.KsmMerged,
 };
+
+const HUGE = 2 ** 21;
+
+/** Only pages that KSM shares count for less than their size. */
+const pss = (vm: Vm): number => readVmas(vm).reduce((sum, vma) => sum + vma.pss, 0);
 
 export function readCounters(vm: Vm): Counters {
   const { core } = vm.host;
@@ -31,7 +46,9 @@ export function readCounters(vm: Vm): Counters {
   const frames = vm.host.frames();
   const out: Record<string, number> = {
     'host.rss': rss,
-    'host.pss': rss,
+    'host.pss': vm.host.ksm.pagesShared === 0 ? rss : pss(vm),
+    'host.hugetlb': core.readNumber(vm.ptr + VM_HUGETLB) * HUGE,
+    'ksm.shared': vm.host.ksm.pagesShared,
     'host.swap': core.readNumber(vm.ptr + VM_SWAP) * PAGE_SIZE,
     'frames.free': frames.free,
     'frames.used': frames.used,

@@ -91,7 +91,7 @@ const READERS: Readonly<Record<number, Reader>> = {
   [EventKind.Fault]: ({ n, a, b }) => ({
     kind: 'fault',
     detail: { hva: page(a), page: String.fromCharCode(Number(b)), major: n },
-    text: `${n ? 'major' : 'minor'} fault at ${page(a)} → ${b === 0x7an ? 'zero page' : 'anonymous page'}`,
+    text: `${n ? 'major' : 'minor'} fault at ${page(a)} → ${FAULT[String.fromCharCode(Number(b))]}`,
   }),
   [EventKind.VmaSplit]: ({ a }) => ({
     kind: 'vma-split',
@@ -108,10 +108,10 @@ const READERS: Readonly<Record<number, Reader>> = {
     detail: { hva: page(a) },
     text: `lazily freed page ${page(a)} dropped`,
   }),
-  [EventKind.SwapOut]: ({ a, b }) => ({
+  [EventKind.SwapOut]: ({ n, a, b }) => ({
     kind: 'swap-out',
-    detail: { hva: page(a), slot: Number(b) },
-    text: `page ${page(a)} swapped out`,
+    detail: n ? { page: Number(a), slot: Number(b) } : { hva: page(a), slot: Number(b) },
+    text: n ? `page ${a} of the file swapped out` : `page ${page(a)} swapped out`,
   }),
   [EventKind.SwapIn]: ({ a, b }) => ({
     kind: 'swap-in',
@@ -128,6 +128,21 @@ const READERS: Readonly<Record<number, Reader>> = {
     detail: { gpa: hex(a), access: n ? 'write' : 'read' },
     text: `the device cannot ${n ? 'write' : 'read'} the request buffer at ${hex(a)}: device broken`,
   }),
+  [EventKind.KsmMerge]: ({ a, b }) => ({
+    kind: 'ksm-merge',
+    detail: { hva: page(a), other: page(b) },
+    text: `KSM: pages ${page(a)} and ${page(b)} are equal, and share a frame`,
+  }),
+};
+
+/** What a fault put in, by the page's letter. */
+const FAULT: Readonly<Record<string, string>> = {
+  z: 'zero page',
+  a: 'anonymous page',
+  f: 'page of the file',
+  H: 'huge page',
+  Z: 'huge zero page',
+  G: 'hugetlb page',
 };
 
 export class EventLog {

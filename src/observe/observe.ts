@@ -36,7 +36,19 @@ export class Observe {
     return smapsText(this.vmas());
   }
 
-  /** One letter a page: `x` no VMA · `.` nothing · `z` zero page · `a` anonymous · `l` `d` lazily freed (clean, written again) · `s` swapped. */
+  /** The memory file behind a RAM region (the first, if none is named), in blocks of 4 KiB; undefined when there is none. */
+  file(gpa?: AddressLike): { readonly blocks: number } | undefined {
+    const hva = gpa === undefined ? this.#vm.ram[0]?.hva : this.#vm.vmm.hvaOf(gpa);
+    const blocks = hva === undefined ? -1 : this.#vm.host.core.x.fileBlocks(this.#vm.ptr, hva >> 12n);
+    return blocks < 0 ? undefined : { blocks };
+  }
+
+  /**
+   * One letter a page: `x` no VMA · `.` nothing · `z` `Z` zero page (small, huge) · `a` anonymous · `l` `d` lazily freed
+   * (clean, written again) · `s` swapped · `k` `K` shared by KSM (lazily freed) · `H` `L` `D` part of a huge page mapped as
+   * one (lazily freed, written again) · `h` of one mapped by parts · `f` of a file · `c` of a file, not mapped · `G` `g`
+   * hugetlb (mapped, not).
+   */
   pageLetters(hva: AddressLike, pages: number): string {
     const { core } = this.#vm.host;
     const first = hvaOf(hva) >> 12n;

@@ -34,8 +34,8 @@ export function smapsText(vmas: readonly Vma[]): string {
       kb('AnonHugePages', vma.anonHugePages) +
       kb('ShmemPmdMapped', 0) +
       kb('FilePmdMapped', 0) +
-      kb('Shared_Hugetlb', 0) +
-      kb('Private_Hugetlb', 0) +
+      kb('Shared_Hugetlb', vma.sharedHugetlb) +
+      kb('Private_Hugetlb', vma.privateHugetlb) +
       kb('Swap', vma.swap) +
       kb('SwapPss', vma.swapPss) +
       kb('Locked', vma.locked) +

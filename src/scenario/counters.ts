@@ -5,6 +5,7 @@ export const COUNTERS: readonly string[] = [
   'host.rss',
   'host.swap',
   'host.pss',
+  'host.hugetlb',
   'frames.free',
   'frames.used',
   'faults.minor',
@@ -26,6 +27,8 @@ export const COUNTERS: readonly string[] = [
   'vmas.merges',
   'reclaim.lazyfree',
   'reclaim.swapout',
+  'ksm.merged',
+  'ksm.shared',
   'metadata.bytes',
   'events.total',
 ];

@@ -1,7 +1,10 @@
 // The scenario file format, version 1: one source for the TypeScript types, the published JSON Schema
 // (schema/scenario.v1.schema.json) and the compiled validator (validator.generated.js).
 // After a change: `node scripts/build-schema.mjs`. Reference: docs/scenarios.md.
+
 import Type, { type TSchema } from 'typebox';
+import { BACKINGS } from '../backing.ts';
+import type { BackingKind } from '../types.ts';
 
 const MAX_CPUS = 32;
 /** The fifteen requests of the device, in the order of their function codes. */
@@ -196,8 +199,10 @@ const Machine = object(
     backing: Type.Optional(
       object(
         {
-          kind: Type.Enum(['anon', 'anon_acct'], {
-            description: 'anon: private anonymous memory with MAP_NORESERVE; anon_acct: without it',
+          kind: Type.Enum(BACKINGS as [...BackingKind[]], {
+            description:
+              'private anonymous memory: anon (MAP_NORESERVE), anon_acct (without it), thp (MADV_HUGEPAGE); a memory ' +
+              'file: memfd (shared), memfd_priv; huge pages of 2 MiB: hugetlb, hugetlb_shared',
           }),
         },
         'what the memslots point at',
@@ -253,7 +258,7 @@ export type MachineSpec = Partial<
     ram: { gpa: IntegerSpec; size: IntegerSpec }[];
     cpus: number;
     threads: boolean;
-    backing: { kind: 'anon' | 'anon_acct' };
+    backing: { kind: BackingKind };
     vmaNames: boolean;
     maxMapCount: number;
     device: { pvmemcontrol?: { abi?: 'pvmemcontrol' | 'memctl' } };

@@ -51,6 +51,19 @@ export class Process {
     return { ok: true, value: byte };
   }
 
+  /**
+   * write(2) of one value to every byte of the file's page that the page of hva maps, or would map. ENODEV where there is no
+   * memory file, ENOMEM without a frame.
+   */
+  fillFilePage(hva: AddressLike, byte: number): Errno {
+    const { host, ptr } = this.#vm;
+    const vpn = hvaOfLike(hva) >> 12n;
+    const at = host.core.x.fileWrite(ptr, vpn) >>> 0;
+    if (at === 0) return host.core.x.fileBlocks(ptr, vpn) < 0 ? Errno.ENODEV : Errno.ENOMEM;
+    host.core.u8.fill(byte, at, at + 4096);
+    return Errno.OK;
+  }
+
   madvise(hva: bigint, len: bigint, advice: Advice): Errno {
     return this.#vm.host.core.x.madvise(this.#vm.ptr, u64(hva), u64(len), ADVICE[advice]);
   }
@@ -97,7 +110,8 @@ export class Process {
     if (status === Status.SegvMaperr) return { ok: false, signal: 'SIGSEGV', code: 'SEGV_MAPERR' };
     if (status === Status.SegvAccerr) return { ok: false, signal: 'SIGSEGV', code: 'SEGV_ACCERR' };
     // The kernel's out-of-memory killer would end the VMM; here the access just did not happen.
-    if (status === Status.OutOfMemory) return { ok: false, signal: 'SIGBUS', code: 'BUS_ADRERR' };
+    if (status === Status.OutOfMemory || status === Status.NoHugetlb)
+      return { ok: false, signal: 'SIGBUS', code: 'BUS_ADRERR' };
     const frame = core.x.frameOf(this.#vm.ptr, address >> 12n) >>> 0;
     return (frame === 0 ? ZERO_PAGE : frame * 4096) + Number(address & 4095n);
   }

@@ -3,13 +3,14 @@
 import { Status } from '../../abi/status';
 import { BUF_SIZE } from '../../abi/pvmemcontrol';
 import { PAGE_SIZE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, ZERO_PAGE } from '../../base/layout';
-import { bitGet, bitSet } from '../../base/bits';
+import { bitGet } from '../../base/bits';
 import { chunkLock, chunkMissed, chunkUnlock } from '../../base/chunk-lock';
 import { local, THREADS } from '../../base/thread';
 import { frameAddress } from '../../frames/bytes';
 import { slotOf, slotVpn } from '../../memslot/table';
 import { hostAccess } from '../../mm/fault';
-import { BACKED, chunkOf, DIRTY, pageSlot, WRITABLE } from '../../mm/page-state';
+import { entryDirtied } from '../../mm/huge';
+import { BACKED, chunkOf, pageSlot, WRITABLE } from '../../mm/page-state';
 
 /** Whether [gpa, gpa+len) lies in RAM; it may run from one region into another that touches it. 0 < len ≤ 4096. */
 export function inRam(vm: usize, gpa: u64, len: u64): bool {
@@ -28,7 +29,7 @@ function ramByte(vm: usize, vpn: u64, gpa: u64, write: bool): usize {
     chunk = chunkOf(vm, vpn);
     if (!bitGet(chunk + BACKED, i)) return ZERO_PAGE + <usize>(gpa & 4095);
   }
-  if (write) bitSet(chunk + DIRTY, i);
+  if (write) entryDirtied(chunk, i);
   return frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
 }
 
