@@ -1,5 +1,5 @@
 // Core files of the VMM, byte by byte; test/core-dump-recorded.test.ts has what Linux takes of which mapping.
-// Reference: linux 6.18 fs/coredump.c (vma_dump_size), fs/binfmt_elf.c (elf_core_dump); docs/linux-rules.md 11.
+// Reference: linux 6.18 fs/coredump.c (vma_dump_size), fs/binfmt_elf.c (elf_core_dump); docs/linux-rules.md C.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CoreDump, Vm } from '../src/index.ts';

@@ -1,5 +1,5 @@
 // The core file that Linux would write of the VMM, if guest RAM were all it maps: which mappings are in it, why others
-// are not, and its bytes. Reference: linux 6.18 fs/binfmt_elf.c, elf_core_dump; docs/linux-rules.md 11.
+// are not, and its bytes. Reference: linux 6.18 fs/binfmt_elf.c, elf_core_dump; docs/linux-rules.md C.
 import { PAGE_SIZE } from '../address.ts';
 import type { Vm } from '../vm.ts';
 import { EHDR_SIZE, elfHeaders, extendedNumbering, isExtended, notes, PHDR_SIZE } from './core-elf.ts';

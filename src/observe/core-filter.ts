@@ -1,4 +1,4 @@
-// How much of a VMA a core dump takes. Reference: linux 6.18 fs/coredump.c, vma_dump_size; docs/linux-rules.md 11.
+// How much of a VMA a core dump takes. Reference: linux 6.18 fs/coredump.c, vma_dump_size; docs/linux-rules.md C.
 // Its cases that guest RAM never meets are left out: DAX, device memory (VM_IO), the vDSO.
 import { PAGE_SIZE } from '../address.ts';
 import { SlatboxError } from '../errors.ts';
