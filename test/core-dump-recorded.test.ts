@@ -6,8 +6,8 @@ import type { Hva } from '../src/index.ts';
 import { notes } from '../src/observe/core-elf.ts';
 import { type DumpVma, dumpSize } from '../src/observe/core-filter.ts';
 import { dumpPages } from '../src/observe/core-pages.ts';
-import { notesOf } from './support/core-file.ts';
-import { hvaAt, machine, PAGE } from './support/machines.ts';
+import { assemble, notesOf } from './support/core-file.ts';
+import { hvaAt, MIB, machine, PAGE } from './support/machines.ts';
 
 const BUILD = { core: 'release', wasmMemory: 'plain' } as const;
 
@@ -99,6 +99,25 @@ describe('core dump › what Linux takes of a mapping', () => {
     const vm = await machine(BUILD);
     vm.guest.store(0, 1, 1);
     expect(vm.observe.coreDump({ filter: 0xffff_ff80 }).listing.vmas[0]?.reason).toBe('filter');
+  });
+});
+
+describe('core dump › pages', () => {
+  it('long rows of them, over the borders of chunks, in frames and, whole chunks of them, in swap', async () => {
+    const vm = await machine(BUILD, { swap: 4 * MIB });
+    for (let page = 400; page < 700; page++)
+      vm.guest.fill({ gpa: page * PAGE, len: PAGE, byte: page & 0xff });
+    const tail = [512 * PAGE, 188 * PAGE] as const;
+    expect(vm.vmm.madvise(hvaAt(vm, tail[0]), BigInt(tail[1]), 'pageout')).toBe(0);
+    const dump = vm.observe.coreDump();
+    const file = assemble(dump);
+    const at = dump.segments[1]?.offset ?? 0;
+    const ram = file.subarray(at + 400 * PAGE, at + 700 * PAGE);
+    expect(Buffer.compare(ram, vm.ramAccess.read(400 * PAGE, 300 * PAGE))).toBe(0);
+    expect(Array.from({ length: 300 }, (_, i) => ram[i * PAGE])).toEqual(
+      Array.from({ length: 300 }, (_, i) => (i + 400) & 0xff),
+    );
+    expect(dump.listing.dumped).toMatchObject({ resident: 112, swapped: 188 });
   });
 });
 
