@@ -9,6 +9,16 @@ export type { DriverPort } from './guest/port.ts';
 export type { Checkpoint, Region } from './machine.ts';
 export { createHost, createSandbox, Host, threadsMissing, Vm } from './machine.ts';
 export type {
+  CoreChunk,
+  CoreDump,
+  CoreDumpListing,
+  CoreDumpOptions,
+  CoreDumpReason,
+  CoreDumpTotals,
+  CoreDumpVma,
+  CoreSegment,
+} from './observe/core-types.ts';
+export type {
   Action,
   Builtin,
   Expectation,

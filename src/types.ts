@@ -126,6 +126,17 @@ export interface Response {
   readonly arg1: bigint;
 }
 
+/** vm_file of a VMA. */
+export interface MappedFile {
+  readonly name: string;
+  /** Bytes into the file at which the VMA starts. */
+  readonly offset: number;
+  /** Names of the file in file systems: none for a memfd. */
+  readonly links: number;
+  /** Any of its x mode bits is set; a memfd has them unless it was made with MFD_NOEXEC_SEAL. */
+  readonly executable: boolean;
+}
+
 /** One VMA of the VMM with its smaps numbers; sizes in bytes. */
 export interface Vma {
   readonly start: Hva;
@@ -136,6 +147,8 @@ export interface Vma {
   readonly flags: readonly string[];
   /** Anonymous VMA name, without `[anon:…]`. */
   readonly name: string | undefined;
+  /** What it maps; left out for anonymous memory. */
+  readonly file?: MappedFile;
   /** 0: none yet. */
   readonly anonVma: number;
   readonly size: number;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { main } from '../src/cli/main.ts';
+import { createFile } from '../src/cli/output-file.ts';
 import { builtins } from '../src/scenario/builtins/index.ts';
 
 interface Ran {
@@ -32,6 +33,7 @@ async function slatbox(
     errIsTty: tty,
     outIsTty: tty,
     env,
+    create: createFile,
     read: (file) => {
       const content = files[file];
       if (content === undefined) return readFileSync(file);
@@ -278,7 +280,7 @@ describe('cli › messages', () => {
   });
 
   it('every command has help with an example', async () => {
-    for (const command of ['run', 'conform', 'smaps', 'walk', 'events', 'check', 'schema', 'list']) {
+    for (const command of ['run', 'conform', 'smaps', 'walk', 'events', 'core', 'check', 'schema', 'list']) {
       const { out, code } = await slatbox(`${command} --help`);
       expect([command, code]).toEqual([command, 0]);
       expect(out).toContain(`$ slatbox ${command}`);

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { format } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { main } from '../src/cli/main.ts';
+import { createFile } from '../src/cli/output-file.ts';
 import * as api from '../src/index.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -56,7 +57,7 @@ async function run(command: string): Promise<string> {
     printed += part;
   };
   const read = (file: string): Uint8Array => readFileSync(join(root, file));
-  const io = { out: print, err: print, errIsTty: false, outIsTty: false, env: {}, read };
+  const io = { out: print, err: print, errIsTty: false, outIsTty: false, env: {}, read, create: createFile };
   expect(await main(command.split(' '), io)).toBe(0);
   return printed;
 }

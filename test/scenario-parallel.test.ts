@@ -1,6 +1,7 @@
 // Scenarios with `parallel`: the same file with and without threads, what is refused in it, what it reports.
 import { describe, expect, it } from 'vitest';
 import { main } from '../src/cli/main.ts';
+import { createFile } from '../src/cli/output-file.ts';
 import type { Vm } from '../src/index.ts';
 import { builtins, createSandbox } from '../src/index.ts';
 import {
@@ -207,6 +208,7 @@ describe('scenario › parallel › the command line', () => {
       errIsTty: false,
       outIsTty: false,
       env: {},
+      create: createFile,
       read: () => new TextEncoder().encode(BOTH.replace('cpus: 2', 'cpus: 2, threads: true')),
     });
     return { code, out, err };

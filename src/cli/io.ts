@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import picocolors from 'picocolors';
 import { SlatboxError } from '../errors.ts';
+import { createFile, type OutputFile } from './output-file.ts';
 
 export type Colors = ReturnType<typeof picocolors.createColors>;
 
@@ -16,6 +17,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** All bytes of a file; `-` is stdin. */
   read(file: string): Uint8Array;
+  /** A new file to write, in place of one that may be there. */
+  create(file: string): OutputFile;
 }
 
 export const nodeIo: Io = {
@@ -25,6 +28,7 @@ export const nodeIo: Io = {
   outIsTty: process.stdout.isTTY === true,
   env: process.env,
   read: (file) => readFileSync(file === '-' ? 0 : file),
+  create: createFile,
 };
 
 /** `--color WHEN` first, then NO_COLOR, then whether a person looks. */

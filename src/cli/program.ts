@@ -5,6 +5,7 @@ import { builtins } from '../scenario/builtins/index.ts';
 import type { Params } from '../scenario/params.ts';
 import { schema } from '../scenario/validator.generated.ts';
 import { type ConformOptions, conformCommand, conformKinds } from './conform-command.ts';
+import { type CoreOptions, coreCommand } from './core-command.ts';
 import { ExitCode, formatError } from './diagnostics.ts';
 import { eventsCommand, type InspectOptions, smapsCommand, walkCommand } from './inspect-commands.ts';
 import { colorsFor, type Io } from './io.ts';
@@ -140,6 +141,18 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
   )
     .option('--kind <kind>', 'only events of this kind; may be given again', collect, [])
     .action(async (file: string, options: InspectOptions) => done(await eventsCommand(io, file, options)));
+
+  inspect(
+    'core <file>',
+    'the core file that Linux would write of the VMM: what is in it, what is left out',
+    ['text', 'json'],
+    'core builtin:guard-pages',
+    'core scenario.yaml --output vmm.core',
+    'core scenario.yaml --at 4 --filter 0x7f --format json',
+  )
+    .option('--output <file>', 'write it, with holes where nothing is')
+    .option('--filter <hex>', 'coredump_filter of the VMM (default: 33)')
+    .action(async (file: string, options: CoreOptions) => done(await coreCommand(io, file, options)));
 
   command('check <files...>', 'check scenarios without running them', 'check scenarios/*.yaml').action(
     (files: string[]) => done(check(io, files, (error) => io.err(formatError(error, colors(io.errIsTty))))),

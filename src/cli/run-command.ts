@@ -5,6 +5,7 @@ import { formatSize } from '../size.ts';
 import { ExitCode } from './diagnostics.ts';
 import type { Colors, Io } from './io.ts';
 import { toJson } from './json.ts';
+import { Progress } from './progress.ts';
 import { type BuildOptions, openVm, parseFile, stepsUntil } from './scenarios.ts';
 
 export interface RunOptions extends BuildOptions {
@@ -14,8 +15,6 @@ export interface RunOptions extends BuildOptions {
   readonly all?: boolean;
   readonly params: Params;
 }
-
-const PROGRESS_AFTER_MS = 500;
 
 export async function runCommand(
   io: Io,
@@ -32,7 +31,8 @@ export async function runCommand(
   const text = options.format === 'text';
   const printer = new StepPrinter(io, c, options.all === true, run);
   const results: StepResult[] = [];
-  const progress = new Progress(io, end);
+  // When text goes to the same terminal, its lines are progress enough.
+  const progress = new Progress(io, end, !io.outIsTty);
 
   if (text) io.out(`${c.bold(scenario.title)}  ${c.dim(`slatbox ${version}`)}\n`);
   while (run.position < end) {
@@ -157,32 +157,5 @@ class StepPrinter {
       `${this.#c.dim(name.padStart(this.#labelWidth))} ${this.#c.green('✓')} ${said}${this.#c.dim(plural(steps, 'step'))}\n`,
     );
     this.#round = undefined;
-  }
-}
-
-/** A counter on stderr while somebody waits. */
-class Progress {
-  readonly #io: Io;
-  readonly #total: number;
-  readonly #start = Date.now();
-  #shown = 0;
-
-  constructor(io: Io, total: number) {
-    this.#io = io;
-    this.#total = total;
-  }
-
-  at(done: number): void {
-    // When text goes to the same terminal, its lines are progress enough.
-    if (!this.#io.errIsTty || this.#io.outIsTty) return;
-    const now = Date.now();
-    if (now - this.#start < PROGRESS_AFTER_MS || now - this.#shown < 100) return;
-    this.#shown = now;
-    const filled = Math.round((20 * done) / this.#total);
-    this.#io.err(`\r[${'#'.repeat(filled).padEnd(20)}] ${done}/${this.#total}`);
-  }
-
-  clear(): void {
-    if (this.#shown > 0) this.#io.err(`\r${' '.repeat(40)}\r`);
   }
 }

@@ -6,6 +6,8 @@ import { SCRATCH, SCRATCH_SIZE, VM_RSS } from '../core/layout.ts';
 import { SlatboxError } from '../errors.ts';
 import type { AddressLike, Counters, Lens, Vma, Walk } from '../types.ts';
 import type { Vm } from '../vm.ts';
+import { coreDump } from './core-dump.ts';
+import type { CoreDump, CoreDumpOptions } from './core-types.ts';
 import { readCounters } from './counters.ts';
 import { smapsText } from './smaps.ts';
 import { readVmas } from './vmas.ts';
@@ -34,6 +36,11 @@ export class Observe {
   /** /proc/PID/smaps of the RAM mappings, in Linux's format. */
   smapsText(): string {
     return smapsText(this.vmas());
+  }
+
+  /** The core file that Linux would write of the VMM, as far as guest RAM goes. SlatboxError SLB-010 for a filter that cannot be. */
+  coreDump(options: CoreDumpOptions = {}): CoreDump {
+    return coreDump(this.#vm, options);
   }
 
   /** The memory file behind a RAM region (the first, if none is named), in blocks of 4 KiB; undefined when there is none. */

@@ -7,10 +7,21 @@ const NAME_COLUMN = 73;
 const kb = (name: string, bytes: number): string =>
   `${`${name}:`.padEnd(16)}${String(bytes / 1024).padStart(8)} kB\n`;
 
-function header(vma: Vma): string {
-  const line = `${vma.start.toString(16).padStart(8, '0')}-${vma.end.toString(16).padStart(8, '0')} ${vma.perm} 00000000 00:00 0 `;
-  return vma.name === undefined ? `${line}\n` : `${line.padEnd(NAME_COLUMN)}[anon:${vma.name}]\n`;
+/** Device and inode of a file are numbers of our own: tmpfs and hugetlbfs have no device that a program could know. */
+function header({ start, end, perm, file, name }: Vma): string {
+  const address = (n: bigint | number): string => n.toString(16).padStart(8, '0');
+  const where = file ? `${address(file.offset)} 00:01 1024` : '00000000 00:00 0';
+  const line = `${address(start)}-${address(end)} ${perm} ${where} `;
+  const what = file ? file.name : name === undefined ? '' : `[anon:${name}]`;
+  return what === '' ? `${line}\n` : `${line.padEnd(NAME_COLUMN)}${what}\n`;
 }
+
+/** Whether a fault in the VMA may bring a huge page: it asks for them and has room for one (thp_vma_allowable_order). */
+function thpEligible({ start, end, flags }: Vma): boolean {
+  return flags.includes('hg') && ((start + HUGE - 1n) / HUGE) * HUGE + HUGE <= end;
+}
+
+const HUGE = 1n << 21n;
 
 export function smapsText(vmas: readonly Vma[]): string {
   let out = '';
@@ -18,8 +29,8 @@ export function smapsText(vmas: readonly Vma[]): string {
     out +=
       header(vma) +
       kb('Size', vma.size) +
-      kb('KernelPageSize', 4096) +
-      kb('MMUPageSize', 4096) +
+      kb('KernelPageSize', vma.flags.includes('ht') ? Number(HUGE) : 4096) +
+      kb('MMUPageSize', vma.flags.includes('ht') ? Number(HUGE) : 4096) +
       kb('Rss', vma.rss) +
       kb('Pss', vma.pss) +
       kb('Pss_Dirty', vma.sharedDirty + vma.privateDirty) +
@@ -39,7 +50,7 @@ export function smapsText(vmas: readonly Vma[]): string {
       kb('Swap', vma.swap) +
       kb('SwapPss', vma.swapPss) +
       kb('Locked', vma.locked) +
-      `THPeligible:    ${'0'.padStart(8)}\n` +
+      `THPeligible:    ${String(Number(thpEligible(vma))).padStart(8)}\n` +
       `VmFlags: ${vma.flags.join(' ')} \n`;
   }
   return out;

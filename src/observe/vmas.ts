@@ -35,7 +35,7 @@ import {
   VMA_NAME,
   VMA_START,
 } from '../core/layout.ts';
-import type { Vma } from '../types.ts';
+import type { MappedFile, Vma } from '../types.ts';
 import type { Vm } from '../vm.ts';
 
 /** show_smap_vma_flags: in the order of the flag bits. VM_MAYREAD, -WRITE, -EXEC are always there. */
@@ -70,6 +70,18 @@ export function readVmas(vm: Vm): Vma[] {
   return out;
 }
 
+/** RAM is one memfd a region, and private hugetlb memory a file that the kernel makes. */
+function fileOf(vm: Vm, flags: number, start: Hva): MappedFile {
+  const isMemfd = (flags & (VM_HUGETLB | VM_SHARED)) !== VM_HUGETLB;
+  const region = vm.ram.find(({ hva, size }) => hva <= start && start < hva + BigInt(size));
+  return {
+    name: isMemfd ? '/memfd:guest-ram (deleted)' : '/anon_hugepage (deleted)',
+    offset: Number(start - (region?.hva ?? start)),
+    links: 0,
+    executable: isMemfd,
+  };
+}
+
 function readVma(vm: Vm, at: number): Vma {
   const { core, names } = vm.host;
   const start = core.readU64(at + VMA_START);
@@ -92,6 +104,7 @@ function readVma(vm: Vm, at: number): Vma {
     perm: `${flags & VM_READ ? 'r' : '-'}${flags & VM_WRITE ? 'w' : '-'}-${isShared ? 's' : 'p'}`,
     flags: MNEMONICS.filter(([bit]) => flags & bit).map(([, name]) => name),
     name: flags & VMA_FILE ? undefined : names.decode(flags, core.readU64(at + VMA_NAME)),
+    ...(flags & VMA_FILE && { file: fileOf(vm, flags, (start << 12n) as Hva) }),
     anonVma: core.readU32(at + VMA_ANON),
     size: Number((end - start) << 12n),
     rss,
