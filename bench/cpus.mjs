@@ -9,7 +9,8 @@ import { cpus } from 'node:os';
 /**
  * A measurement of threads: nanoseconds, and whether their CPUs were theirs. waited: the largest part of its time that a
  * thread waited for its CPU. probe: of `probe` before and after, the slowest.
- * @typedef {{ ns: number, waited: number, probe: number }} Timed
+ * each: nanoseconds of each thread, by its number in the crew.
+ * @typedef {{ ns: number, waited: number, probe: number, each: readonly number[] }} Timed
  */
 
 /** A few hundred milliseconds of plain work; prints its time. */

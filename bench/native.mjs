@@ -13,7 +13,7 @@ const FLAGS = ['-O3', '-march=native', '-pthread'];
 /**
  * @typedef {{ available: true, compiler: string, command: string, program: string }} Compiled
  * @typedef {{ available: false, reason: string }} NoControls
- * waited, probe: of a crew; else 0.
+ * waited, probe, each: of a crew; else 0.
  * @typedef {{ available: true, run(line: string): Promise<import('./cpus.mjs').Timed & { check: bigint }>, stop(): void }} NativeControls
  */
 
@@ -56,8 +56,9 @@ export function startNative(compiled, cpus) {
       child.stdin.write(`${line}\n`);
       const answer = await answers.next();
       if (answer.done) throw new Error(`native control ended at "${line}"`);
-      const [ns, check, waited, probe] = answer.value.split(' ');
-      return { ns: Number(ns), check: BigInt(check), waited: Number(waited), probe: Number(probe) };
+      const [ns, check, ...rest] = answer.value.split(' ');
+      const [waited, probe, ...each] = rest.map(Number);
+      return { ns: Number(ns), check: BigInt(check), waited, probe, each };
     },
     stop() {
       child.stdin.end();

@@ -1,17 +1,15 @@
 // Rows of two vCPU workers: what both do at the same time ÷ what one does alone, beside the same of two native threads.
 //
 // A round has six measurements, one after the other: native together, native alone on each CPU, engine together, engine
-// alone on each CPU. Each does a fixed amount of work in each thread, and its time ends with the last thread. So the
-// speed-up is 2 × (mean of the two alone) ÷ together.
+// alone on each CPU. Each does a fixed amount of work in each thread. The speed-up is what each thread has of its own speed
+// while the other one runs, added up: alone ÷ together of the one CPU and of the other. So it does not matter that one CPU
+// may be faster than the other for minutes, as it is when only one of them has a neighbour on the other half of its core.
 //
 // A measurement is clean when the CPUs were free for it: no thread waited for its CPU, and plain arithmetic right before
 // and after it was as fast as ever (bench/cpus.mjs, probe). Another one is made again, a few times. A round counts when
 // all of its measurements are clean and the native threads reached what the row needs of them. What the engine reached
-// has no say in it.
-//
-// On a machine whose neighbours never rest no round is clean from its beginning to its end, but each kind of measurement
-// meets a free moment in one round or another. So when too few rounds count, the fastest measurement of each kind is
-// taken, on both sides alike; and when not even these let the native threads reach what the row needs, it abstains.
+// has no say in it. When too few rounds count, all of them do, if in half of them the native threads reached what the row
+// needs: neighbours come and go for both sides alike. Else the row abstains.
 import { median } from '../harness.mjs';
 import { ROWS } from '../rows.mjs';
 import { Crew } from '../workers/crew.mjs';
@@ -31,18 +29,11 @@ const SLOWED = 1.15;
 const AGAIN = 8;
 
 /**
- * One side of a round: nanoseconds alone (mean of the two CPUs) and together, the longest wait and the slowest probe.
- * @typedef {{ alone: number, together: number, waited: number, probe: number }} Times
+ * One side of a round: nanoseconds alone and together (means of the two CPUs), what both have of their own speed, the longest
+ * wait and the slowest probe.
+ * @typedef {{ alone: number, together: number, speedup: number, waited: number, probe: number }} Times
  * @typedef {{ engine: Times, control: Times }} Round
  */
-const speedup = (/** @type {Pick<Times, 'alone' | 'together'>} */ { alone, together }) =>
-  (2 * alone) / together;
-
-/** The fastest measurements of one side. @param {readonly Times[]} times */
-const fastest = (times) => ({
-  together: Math.min(...times.map(({ together }) => together)),
-  alone: Math.min(...times.map(({ alone }) => alone)),
-});
 
 /** One side, the engine's crew or the native one, and the fastest probe it has seen. */
 class Side {
@@ -60,9 +51,12 @@ class Side {
     const first = await this.#measure([0]);
     const second = await this.#measure([1]);
     const all = [together, first, second];
+    const alone = [first.each[0] ?? 0, second.each[1] ?? 0];
+    const mean = (/** @type {readonly number[]} */ [a = 0, b = 0]) => (a + b) / 2;
     return {
-      together: together.ns,
-      alone: (first.ns + second.ns) / 2,
+      alone: mean(alone),
+      together: mean(together.each),
+      speedup: alone.reduce((sum, ns, cpu) => sum + ns / (together.each[cpu] ?? 0), 0),
       waited: Math.max(...all.map(({ waited }) => waited)),
       probe: Math.max(...all.map(({ probe }) => probe)),
     };
@@ -96,7 +90,8 @@ const engineSide = (/** @type {Crew} */ crew, /** @type {import('../workers/load
   new Side(async (members) => {
     if (load.before) await crew.run(members, load.before, 1);
     const timed = await crew.run(members, load.program, load.rounds);
-    return { ...timed, ns: timed.ns / (load.rounds * load.operations) };
+    const operations = load.rounds * load.operations;
+    return { ...timed, ns: timed.ns / operations, each: timed.each.map((ns) => ns / operations) };
   });
 
 /** @param {string} id @param {number} needed @returns {import('../part.mjs').Measure} */
@@ -116,7 +111,7 @@ const measure =
       });
       /** @type {(round: Round) => boolean} */
       const counts = ({ control, engine }) =>
-        sides.control.clean(control) && sides.engine.clean(engine) && speedup(control) >= needed;
+        sides.control.clean(control) && sides.engine.clean(engine) && control.speedup >= needed;
       await round(); // compilation, first touch of memory
       /** @type {Round[]} */
       const all = [];
@@ -125,19 +120,13 @@ const measure =
       const counted = all.filter(counts);
       const linux = load.linux ? await linuxFigures(native, load.linux) : [];
       if (counted.length * ENOUGH >= rounds) return result(counted, all.length, linux);
-      const quick = {
-        engine: fastest(all.map(({ engine }) => engine)),
-        control: fastest(all.map(({ control }) => control)),
-      };
-      const { figures, notes } = result(all, all.length, linux);
+      const overAll = result(all, all.length, linux);
+      const { value, control } = overAll.parts[0];
       const free = `the CPUs were free for ${counted.length} of ${all.length} rounds`;
-      if (speedup(quick.control) >= needed) {
-        const parts = [{ what: 'speed-up', value: speedup(quick.engine), control: speedup(quick.control) }];
-        return { parts, figures, notes: [`${free}; the fastest measurements of all, ${notes.join()}`] };
-      }
+      if (control >= needed) return { ...overAll, notes: [`${free}: the median is that of all`] };
       return {
-        abstain: `${free}; of the fastest measurements of all ${speedup(quick.engine).toFixed(2)} ×, control ${speedup(quick.control).toFixed(2)} ×`,
-        figures,
+        abstain: `${free}; over all of them ${value.toFixed(2)} ×, control ${control.toFixed(2)} ×`,
+        figures: overAll.figures,
       };
     } finally {
       await crew.close();
@@ -147,19 +136,15 @@ const measure =
 /** @param {readonly Round[]} rounds @param {readonly import('../judge.mjs').Figure[]} linux */
 function result(rounds, /** @type {number} */ of, linux) {
   const middle = (/** @type {(round: Round) => number} */ field) => median(rounds.map(field));
-  const value = middle(({ engine }) => speedup(engine));
+  const value = middle(({ engine }) => engine.speedup);
   return {
-    parts: [{ what: 'speed-up', value, control: middle(({ control }) => speedup(control)) }],
+    parts: [{ what: 'speed-up', value, control: middle(({ control }) => control.speedup) }],
     figures: [
       { what: 'one worker alone, an operation', value: middle(({ engine }) => engine.alone), unit: 'ns' },
       { what: 'each of two, an operation', value: middle(({ engine }) => engine.together), unit: 'ns' },
       ...linux,
     ],
-    notes: [
-      rounds.length < of
-        ? `the CPUs were free for ${rounds.length} of ${of} rounds`
-        : `median of all ${value.toFixed(2)} ×`,
-    ],
+    notes: [`the CPUs were free for ${rounds.length} of ${of} rounds`],
   };
 }
 
@@ -172,7 +157,11 @@ async function linuxFigures(
   const side = nativeSide(native, line);
   for (let round = 0; round < LINUX_ROUNDS; round++) all.push(await side.times());
   return [
-    { what: "Linux's own call, two threads ÷ one", value: median(all.map(speedup)), unit: '×' },
+    {
+      what: "Linux's own call, two threads ÷ one",
+      value: median(all.map(({ speedup }) => speedup)),
+      unit: '×',
+    },
     { what: "Linux's own call alone", value: median(all.map(({ alone }) => alone)), unit: 'ns' },
   ];
 }

@@ -25,6 +25,7 @@ int control(const char *line, struct result *result);
 struct cpus {
   double waited; // the largest part of its time that a thread waited for its CPU
   double probe;  // nanoseconds of a fixed piece of arithmetic before and after, the slowest
+  double ns[2];  // of each member
 };
 int crew(unsigned members, const char *line, struct result *result, struct cpus *cpus);
 

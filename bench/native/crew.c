@@ -109,7 +109,7 @@ int crew(unsigned members, const char *line, struct result *result, struct cpus 
   if (members < 1 || members > 3 || (!started && start())) return -1;
   started = 1;
   *result = (struct result){0, 0};
-  *cpus = (struct cpus){0, 0};
+  *cpus = (struct cpus){0};
   atomic_store(&arrived, 0);
   atomic_store(&expected, (unsigned)__builtin_popcount(members));
   for (int i = 0; i < 2; i++)
@@ -124,6 +124,7 @@ int crew(unsigned members, const char *line, struct result *result, struct cpus 
       sem_wait(&m->done);
       status |= m->status;
       if (m->result.ns > result->ns) result->ns = m->result.ns;
+      cpus->ns[i] = m->result.ns;
       if (m->cpus.waited > cpus->waited) cpus->waited = m->cpus.waited;
       if (m->cpus.probe > cpus->probe) cpus->probe = m->cpus.probe;
       result->check += m->result.check;

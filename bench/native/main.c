@@ -39,10 +39,10 @@ int main(int argc, char **argv) {
     unsigned members = 0;
     int rest = 0;
     struct result r;
-    struct cpus cpus = {0, 0};
+    struct cpus cpus = {0};
     int in_crew = sscanf(line, "crew %u %n", &members, &rest) == 1;
     if (in_crew ? crew(members, line + rest, &r, &cpus) : control(line, &r)) return 2;
-    printf("%.4f %lu %.4f %.0f\n", r.ns, r.check, cpus.waited, cpus.probe);
+    printf("%.4f %lu %.4f %.0f %.4f %.4f\n", r.ns, r.check, cpus.waited, cpus.probe, cpus.ns[0], cpus.ns[1]);
     fflush(stdout);
   }
   return 0;

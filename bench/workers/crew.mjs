@@ -92,7 +92,13 @@ export class Crew {
     );
     core.x.threadsFold(vm.ptr);
     for (const { cpu, at, steps } of programs) this.#mustHaveWorked(cpu, at, steps);
+    /** @type {number[]} */
+    const each = [];
+    members.forEach((cpu, i) => {
+      each[cpu] = times[i]?.[0].ns ?? 0;
+    });
     return {
+      each,
       ns: Math.max(...times.map(([{ ns }]) => ns)),
       waited: Math.max(...times.map(([{ waited }]) => waited)),
       probe: Math.max(...times.map(([{ probe }]) => probe)),
