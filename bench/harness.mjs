@@ -1,5 +1,7 @@
-// Interleaved rounds: engine, control, engine, control … so that a change of the machine's load meets both sides,
-// and the median of each side's rounds.
+// Interleaved rounds: engine, control, engine, control … so that a change of the machine's load meets both sides, and the
+// fastest of each side's rounds. Neighbours only ever slow a round, and not both sides alike (another guest on the other
+// half of a core costs code that computes more than code that waits for memory), so the fastest rounds compare what the
+// medians would if the machine were ours alone.
 
 /** @param {readonly number[]} values */
 export function median(values) {
@@ -13,10 +15,9 @@ export function median(values) {
  * @template {string} K
  * @param {number} rounds
  * @param {Record<K, () => number | Promise<number>>} sides each answers the time of one operation
- * @param {(samples: readonly number[]) => number} pick
- * @returns {Promise<Record<K, number>>} medians, or what is picked instead
+ * @returns {Promise<Record<K, number>>} the fastest
  */
-export async function interleave(rounds, sides, pick = median) {
+export async function interleave(rounds, sides) {
   const names = /** @type {K[]} */ (Object.keys(sides));
   const samples = /** @type {Record<K, number[]>} */ (Object.fromEntries(names.map((name) => [name, []])));
   for (let round = -1; round < rounds; round++)
@@ -25,7 +26,7 @@ export async function interleave(rounds, sides, pick = median) {
       if (round >= 0) samples[name].push(sample);
     }
   return /** @type {Record<K, number>} */ (
-    Object.fromEntries(names.map((name) => [name, pick(samples[name])]))
+    Object.fromEntries(names.map((name) => [name, Math.min(...samples[name])]))
   );
 }
 
@@ -39,9 +40,6 @@ export function timed(n, body) {
   const { user, system } = process.cpuUsage(before);
   return ((user + system) * 1000) / n;
 }
-
-/** For rows whose floor is a number of nanoseconds: a slow phase of the machine lasts longer than some rounds of them. */
-export const fastest = (/** @type {readonly number[]} */ samples) => Math.min(...samples);
 
 /**
  * The best of four turns: for rows whose floor is a number of nanoseconds, so that what else runs in this process (the

@@ -38,7 +38,8 @@ export function madvise(vm: usize, start: u64, length: u64, advice: i32): Errno 
   if (length != 0 && len == 0) return Errno.EINVAL;
   const endByte = start + len;
   if (endByte < start) return Errno.EINVAL;
-  if (len == 0 || isNothing(vm, start >> 12, endByte >> 12, advice)) return Errno.OK;
+  if (len == 0) return Errno.OK;
+  if ((advice == Madv.Dontneed || advice == Madv.Free) && dropsNothing(vm, start >> 12, endByte >> 12)) return Errno.OK;
   return walkVmas(vm, start >> 12, endByte >> 12, advice, 0, 0);
 }
 
@@ -49,9 +50,8 @@ export function madvise(vm: usize, start: u64, length: u64, advice: i32): Errno 
  */
 // @ts-ignore: decorator
 @inline
-function isNothing(vm: usize, vpn: u64, end: u64, advice: i32): bool {
-  if ((advice != Madv.Dontneed && advice != Madv.Free) || threaded()) return false;
-  if (vpn >> 9 != (end - 1) >> 9 || !isInHit(vm, vpn, end) || chunkOf(vm, vpn) != 0) return false;
+export function dropsNothing(vm: usize, vpn: u64, end: u64): bool {
+  if (threaded() || vpn >> 9 != (end - 1) >> 9 || !isInHit(vm, vpn, end) || chunkOf(vm, vpn) != 0) return false;
   if ((load<u32>(load<u32>(vm, VM_VMA_HIT), VMA_FLAGS) & (VM_LOCKED | VMA_FILE)) != 0) return false;
   count(vm, Counter.NotifierCalls);
   return true;

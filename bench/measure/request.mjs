@@ -1,7 +1,7 @@
 // Rows about single requests: info, dontneed-1.
 
 import { RUN_BUFFER } from '../../dist/assembly/abi/status.js';
-import { bestTurn, fastest, interleave, mustAgree, timed } from '../harness.mjs';
+import { bestTurn, interleave, mustAgree, timed } from '../harness.mjs';
 import { BAR0, BUFFER, COMMAND, COMMAND_GPA, DOORBELL, Func, GIB, Machine, PAGE, RING } from '../machine.mjs';
 
 const COUNT = 2_000_000;
@@ -48,22 +48,18 @@ export async function info({ build, native, rounds }) {
     oneCall: () => timed(COUNT, (n) => mustAgree('INFO answers', repeat(n, oneCall), n * PAGE)),
   };
   if (!native.available) {
-    const { engine } = await interleave(rounds, sides, fastest);
+    const { engine } = await interleave(rounds, sides);
     return { parts: [{ what: 'INFO', value: engine }], controlMissing: native.reason };
   }
-  const result = await interleave(
-    rounds,
-    {
-      ...sides,
-      native: () =>
-        bestTurn(async () => {
-          const { ns, check } = await native.run(`info ${TURN}`);
-          mustAgree('INFO answers', TURN * PAGE, check);
-          return ns;
-        }),
-    },
-    fastest,
-  );
+  const result = await interleave(rounds, {
+    ...sides,
+    native: () =>
+      bestTurn(async () => {
+        const { ns, check } = await native.run(`info ${TURN}`);
+        mustAgree('INFO answers', TURN * PAGE, check);
+        return ns;
+      }),
+  });
   return {
     parts: [{ what: 'INFO', value: result.engine, control: result.native }],
     notes: [
