@@ -85,7 +85,7 @@ export function vcpuVerify(run: usize, gpa: u64, len: u64, byte: u32): u64 {
   return len;
 }
 
-/** Accesses of vcpuStride in one guest window: a zap elsewhere waits for no more than these. A power of two. */
+/** Accesses of vcpuStride in one guest window: a zap elsewhere waits for no more than these. */
 const WINDOW: u32 = 256;
 
 /**
@@ -96,37 +96,43 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
   const vm: usize = load<u32>(run, RUN_VM);
   const access = write ? Access.Write : Access.Read;
   let sum: u64 = 0;
-  let offset: u64 = 0;
-  store<u32>(run, Status.Ok, RUN_STATUS);
-  // The paging-structure cache, held in two locals. Between the accesses of this loop only another vCPU thread could
-  // zap; it waits for the guest window, which is opened anew every WINDOW accesses. After that, and after each
-  // violation, the two are read again.
-  const wanted: u64 = write ? EPT_W : EPT_R;
-  let tag: u64 = u64.MAX_VALUE;
-  let table: usize = 0;
+  let at = gpa;
   let i: u32 = 0;
-  mode(MODE_GUEST);
-  for (; i < accesses; i++) {
-    if (threaded() && (i & (WINDOW - 1)) == WINDOW - 1) {
-      mode(MODE_GUEST);
-      tag = u64.MAX_VALUE;
+  store<u32>(run, Status.Ok, RUN_STATUS);
+  while (i < accesses) {
+    mode(MODE_GUEST);
+    const entry = translate(run, vm, at, access);
+    if (entry == 0) {
+      stopped(run, vm, at, access);
+      break;
     }
-    const at = gpa + offset;
-    let entry: u64 = at >> 21 == tag ? load<u64>(table + (<usize>((at >> 12) & 511) << 3)) : 0;
-    if ((entry & wanted) == 0) {
-      entry = translate(run, vm, at, access);
-      if (entry == 0) {
-        stopped(run, vm, at, access);
-        break;
-      }
-      tag = load<u64>(local(vm), VM_PSC_TAG);
-      table = load<u32>(local(vm), VM_PSC_TABLE);
+    inWindow();
+    // The paging-structure cache, held in two locals, for as many accesses as it is good for. Meanwhile only another vCPU
+    // thread could zap; it waits for the guest window, which is opened anew every WINDOW accesses.
+    // A loop for each kind and no call in them, so that all they need fits in registers: what is spilled to the stack
+    // takes the places in the processor's store buffer that stores to the guest wait in.
+    const tag = load<u64>(local(vm), VM_PSC_TAG);
+    const table: usize = load<u32>(local(vm), VM_PSC_TABLE);
+    const stop = threaded() && accesses - i > WINDOW ? i + WINDOW : accesses;
+    let e = entry;
+    if (write) {
+      do {
+        store<u64>(entryTable(e) + (<u32>at & 4088), i++);
+        at += stride;
+        if (at - gpa >= span) at -= span;
+        if (at >> 21 != tag) break;
+        e = load<u64>(table + (<usize>((at >> 12) & 511) << 3));
+      } while (i < stop && (e & EPT_W) != 0);
+    } else {
+      do {
+        sum += load<u64>(entryTable(e) + (<u32>at & 4088));
+        i++;
+        at += stride;
+        if (at - gpa >= span) at -= span;
+        if (at >> 21 != tag) break;
+        e = load<u64>(table + (<usize>((at >> 12) & 511) << 3));
+      } while (i < stop && (e & EPT_R) != 0);
     }
-    const p = entryTable(entry) + (<u32>at & 4088);
-    if (write) store<u64>(p, i);
-    else sum += load<u64>(p);
-    offset += stride;
-    if (offset >= span) offset -= span;
   }
   mode(0);
   store<u64>(run, sum, RUN_VALUE);
