@@ -86,7 +86,7 @@ export const VM_MEMLOCK: usize = 64; // u64 bytes, ~0 = privileged
 export const VM_LAZY: usize = 72; // thread, u64, lazily freed pages, written again or not
 export const VM_RSS: usize = 80; // thread, u64 pages
 export const VM_SWAP: usize = 88; // thread, u64 pages
-export const VM_MAPPED: usize = 96; // thread, u64 SLAT leaf entries
+export const VM_MAPPED: usize = 96; // thread, u64 SLAT leaf entries, of any size
 export const VM_BAR0: usize = 104; // u64 gpa of the register window
 export const VM_DEV_STATE: usize = 112; // u32
 export const VM_DEV_ABI: usize = 116; // u32
@@ -94,13 +94,16 @@ export const VM_DEV_PAYLOAD: usize = 120; // u64
 export const VM_DEV_COMMAND: usize = 128; // u32
 export const VM_DEV_CONNS: usize = 132; // u32, connections
 export const VM_DEV_CONN_DIR: usize = 136; // u32, address of the page of connection pages
+export const VM_HUGE_AT: usize = 140; // thread, u32, the same for a 2 MiB leaf: address of its entry
 export const VM_DEV_REQUEST: usize = 144; // thread, 32 bytes: the request being run, later its response
+export const VM_HUGE_TAG: usize = 176; // thread, u64, gfn >> 9 of the entry at VM_HUGE_AT, ~0 = none
 export const VM_MMIO_GFN: usize = 184; // thread, u64, gfn last found to have no slot, ~0 = none
 export const VM_BUF_CONN: usize = 192; // thread, u32, connection whose buffer's address is known, ~0 = none (device/pvmemcontrol/ram.ts)
 export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
 export const VM_LOCKED_VM: usize = 208; // thread, u64 pages
 export const VM_HUGETLB: usize = 216; // thread, u64 hugetlb pages mapped, of 2 MiB
+export const VM_MAPPED_HUGE: usize = 240; // thread, u64 SLAT leaf entries of 2 MiB
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
 // Read by all vCPU threads, written by none.
 export const VM_VMA_LISTS: usize = 512; // u32, address of the VMA lists in use: the VM's own, or one a region

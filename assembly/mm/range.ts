@@ -6,6 +6,7 @@ import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { Counter } from '../abi/events';
 import { pagePut, pagePutChunk } from '../frames/cache';
+import { hugePut } from '../frames/huge';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
@@ -13,7 +14,7 @@ import {
   KSM, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, planeEmpty, SWAPPED, WRITABLE,
 } from './page-state';
 import { ksmUnshare } from './unshare';
-import { tableDropped } from './huge';
+import { folioOf, isWhole, tableDropped } from './huge';
 import { mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
 import { pageOut } from './page-out';
 
@@ -55,7 +56,13 @@ function drop(vm: usize, vpn: u64, end: u64): void {
     const chunk = chunkAt(node, index);
     const stop = min(((vpn >> 9) + 1) << 9, end);
     const hints = load<u8>(node + index, NODE_HINTS);
-    if ((hints & HINT_SPECIAL) != 0) {
+    if ((hints & HINT_SPECIAL) != 0 && stop - vpn == 512 && isWhole(chunk) && load<u32>(chunk, CHUNK_KSM) == 0) {
+      // A huge page and nothing else.
+      if ((hints & HINT_LAZY) != 0) uncountLazy(vm, chunk, 0, 512);
+      hugePut(folioOf(chunk));
+      addBacked(vm, node, index, -512);
+      chunkDrop(vm, vpn, node, index, chunk);
+    } else if ((hints & HINT_SPECIAL) != 0) {
       mixedDrop(vm, vpn & ~(<u64>511), chunk, <u32>vpn & 511, <u32>(vpn & 511) + <u32>(stop - vpn));
       if (stop - vpn != 512) chunkSettle(vm, vpn, node, index, chunk);
       else tableDrop(vm, vpn, node, index, chunk);

@@ -3,7 +3,7 @@
 // entry is backed by a present page with at least its permissions.
 import {
   HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
-  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
+  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
   VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE,
 } from '../base/layout';
 import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
@@ -26,7 +26,7 @@ import { NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
 import { vmaOf } from '../mm/look-up';
 import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
-import { EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
+import { EPT_HUGE, EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
 
 /** What is wrong; the host language has a sentence for each. */
 export enum Broken {
@@ -288,12 +288,16 @@ function checkKsm(arena: usize): Broken {
 }
 
 const MAPPED: usize = SCRATCH + SCRATCH_SIZE - 24;
+const MAPPED_HUGE: usize = SCRATCH + SCRATCH_SIZE - 32;
 
 function checkSlat(vm: usize, arena: usize): Broken {
   store<u64>(MAPPED, 0);
+  store<u64>(MAPPED_HUGE, 0);
   const e = checkTable(vm, arena, load<u32>(vm, VM_ROOT), 27, 0);
   if (e != Broken.Nothing) return e;
-  const mapped = load<u64>(MAPPED);
+  const huge = load<u64>(MAPPED_HUGE);
+  if (huge != load<u64>(vm, VM_MAPPED_HUGE)) return at(huge, Broken.CountDiffers);
+  const mapped = load<u64>(MAPPED) + huge;
   return mapped == load<u64>(vm, VM_MAPPED) ? Broken.Nothing : at(mapped, Broken.CountDiffers);
 }
 
@@ -306,11 +310,25 @@ function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64)
     if ((entry & EPT_RWX) == 0) continue;
     n++;
     const here = gfn + (i << shift);
-    e = shift == 0 ? checkLeaf(vm, here, entry) : checkTable(vm, arena, entryTable(entry), shift - 9, here);
+    if (shift == 0) e = checkLeaf(vm, here, entry);
+    else if ((entry & EPT_HUGE) != 0) e = shift == 9 ? checkHugeLeaf(vm, here, entry) : at(here, Broken.SlatStale);
+    else e = checkTable(vm, arena, entryTable(entry), shift - 9, here);
     if (e != Broken.Nothing) return e;
   }
   if (shift == 0) store<u64>(MAPPED, load<u64>(MAPPED) + n);
   return n == load<u16>(tableCount(table)) ? Broken.Nothing : at(gfn, Broken.CountDiffers);
+}
+
+/** A 2 MiB leaf maps all of the chunk's huge page, which the VMM's page table has as one. */
+function checkHugeLeaf(vm: usize, gfn: u64, entry: u64): Broken {
+  store<u64>(MAPPED_HUGE, load<u64>(MAPPED_HUGE) + 1);
+  const slot = slotOf(vm, gfn);
+  if (slot == 0 || slotOf(vm, gfn + 511) != slot) return at(gfn, Broken.SlatStale);
+  const chunk = chunkOf(vm, slotVpn(slot, gfn));
+  if (chunk == 0 || !isAsOne(chunk) || (entryPage(entry) & (GROUP - 1)) != 0) return at(gfn, Broken.SlatStale);
+  let e: Broken = Broken.Nothing;
+  for (let i: u32 = 0; i < GROUP && e == Broken.Nothing; i++) e = checkLeaf(vm, gfn + i, entry + ((<u64>i) << 12));
+  return e;
 }
 
 function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
@@ -328,7 +346,8 @@ function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
     if (entryPage(entry) != load<u32>(pageSlot(chunk, i))) return at(gfn, Broken.SlatStale);
   } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != <u32>(ZERO_PAGE >> 12)) return at(gfn, Broken.SlatStale);
   if ((entry & EPT_W) != 0 && !bitGet(chunk + WRITABLE, i)) return at(gfn, Broken.SlatPermission);
-  if ((entry & EPT_W) != 0 && !bitGet(chunk + DIRTY, i) && !(bitGet(chunk + PART, i) && folioIsDirty(chunk))) {
+  // Of a hugetlb page nobody asks whether it was written: it is never reclaimed.
+  if ((entry & EPT_W) != 0 && !isHugetlb(chunk) && !bitGet(chunk + DIRTY, i) && !(bitGet(chunk + PART, i) && folioIsDirty(chunk))) {
     if (!bitGet(chunk + FILE, i) || !fileIsDirty(vm, vpn)) return at(gfn, Broken.SlatPermission);
   }
   return (flags & (VM_READ | VM_WRITE)) != 0 ? Broken.Nothing : at(gfn, Broken.SlatPermission);

@@ -28,6 +28,7 @@ export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
 export const VM_HUGETLB = 216;
+export const VM_MAPPED_HUGE = 240;
 export const VM_COUNTERS = 256;
 export const VM_VMA_COUNT = 532;
 

@@ -12,6 +12,7 @@ export const COUNTERS: readonly string[] = [
   'faults.major',
   'slat.violations',
   'slat.mapped',
+  'slat.mapped2m',
   'slat.zapped',
   'slat.flushes',
   'exits.mmio',

@@ -1,0 +1,197 @@
+// Leaves of 2 MiB: when one maps a page, what takes it away, and what comes in its place.
+// Reference: linux arch/x86/kvm/mmu/mmu.c (kvm_mmu_max_mapping_level, host_pfn_mapping_level), mm/huge_memory.c.
+import { describe, expect, it } from 'vitest';
+import type { BackingKind, Vm } from '../src/index.ts';
+import {
+  BUILDS,
+  type Build,
+  changes,
+  hvaAt,
+  letters,
+  type MachineOptions,
+  MIB,
+  machine,
+  PAGE,
+} from './support/machines.ts';
+
+/** R W X, write-back, huge (7), ignore-PAT, MMU present (11), host-writable (57), MMU-writable (58). */
+const HUGE_RW = 0x0600_0000_0000_08f7n;
+const HUGE_RO = 0x8f5n;
+const ADDRESS = 0x000f_ffff_ffff_f000n;
+const HUGE = 2 * MIB;
+
+const huge = (build: Build, backing: BackingKind, options: MachineOptions = {}): Promise<Vm> =>
+  machine(build, { backing, pool: 16 * MIB, swap: 8 * MIB, ...options });
+/** Level of the leaf that maps gpa, 0 when none does. */
+const level = (vm: Vm, gpa: bigint | number): number =>
+  vm.observe.walk(gpa).entries.find((e) => e.leaf && e.present)?.level ?? 0;
+const levels = (vm: Vm, ...gpas: (bigint | number)[]): number[] => gpas.map((gpa) => level(vm, gpa));
+const entry = (vm: Vm, gpa: bigint | number): bigint => vm.observe.walk(gpa).entries.at(-1)?.value ?? 0n;
+/** [leaves of any size, those of 2 MiB] */
+const leaves = (vm: Vm): (number | undefined)[] => {
+  const counters = vm.observe.counters();
+  return [counters['slat.mapped'], counters['slat.mapped2m']];
+};
+const advise = (vm: Vm, gpa: number, len: number, advice: 'dontneed' | 'free' | 'pageout' | 'mergeable') =>
+  vm.vmm.madvise(hvaAt(vm, gpa), BigInt(len), advice);
+
+describe.each(BUILDS)('slat › 2 MiB leaves › %s', (_name, build) => {
+  it.each([
+    'thp',
+    'hugetlb',
+    'hugetlb_shared',
+  ] as const)('%s: one violation maps all of the huge page', async (backing) => {
+    const vm = await huge(build, backing);
+    const change = changes(vm, () => vm.guest.touch({ gpa: HUGE, len: HUGE, write: true, byte: 7 }));
+    expect(change).toMatchObject({ 'slat.violations': 1, 'slat.mapped': 1, 'slat.mapped2m': 1 });
+    const walk = vm.observe.walk(HUGE + 0x12_3456);
+    expect(walk.entries.map((e) => e.level)).toEqual([4, 3, 2]);
+    const last = walk.entries[2];
+    expect((last?.value ?? 0n) & ~ADDRESS).toBe(HUGE_RW);
+    expect((last?.address ?? 0n) % BigInt(HUGE)).toBe(0n);
+    expect(walk.hpa).toBe((last?.address ?? 0n) + 0x12_3456n);
+    // What the entry says is where the bytes are.
+    vm.guest.store(HUGE + 0x12_3456, 1, 0x6b);
+    expect(vm.host.core.u8[Number(walk.hpa)]).toBe(0x6b);
+    expect(vm.guest.load(HUGE + 0x12_3000, 1)).toMatchObject({ value: 7n });
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it.each([
+    'anon',
+    'memfd',
+    'memfd_priv',
+  ] as const)('%s has small pages, so small leaves', async (backing) => {
+    const vm = await huge(build, backing);
+    vm.guest.touch({ gpa: HUGE, len: 4 * PAGE, write: true });
+    expect(leaves(vm)).toEqual([4, 0]);
+  });
+
+  it('SL-10: not where the slot ends inside the huge page', async () => {
+    const ram = [
+      { gpa: HUGE - PAGE, size: 2 * HUGE },
+      { gpa: 64 * MIB, size: HUGE },
+    ];
+    const vm = await huge(build, 'thp', { ram });
+    for (const gpa of [HUGE - PAGE, HUGE, 2 * HUGE]) vm.guest.store(gpa, 1, 1);
+    expect(levels(vm, HUGE - PAGE, HUGE + 0x1000, 2 * HUGE)).toEqual([1, 2, 1]);
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it('the zero page, huge or not, is mapped page by page, and the huge page that replaces it as one', async () => {
+    const vm = await huge(build, 'thp');
+    vm.guest.touch({ gpa: 0, len: 3 * PAGE });
+    expect([letters(vm, 0, 3), ...leaves(vm)]).toEqual(['ZZZ', 3, 0]);
+    const change = changes(vm, () => vm.guest.store(PAGE, 8, 5));
+    // The leaf table, empty by then, gives way.
+    expect(change).toMatchObject({ 'slat.zapped': 3, 'slat.mapped': -2, 'slat.mapped2m': 1 });
+    expect(levels(vm, 0, 511 * PAGE)).toEqual([2, 2]);
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it('a read of a huge page that the VMM has, read-only: mapped so; a write after mprotect makes it writable', async () => {
+    const vm = await huge(build, 'thp');
+    vm.vmm.store(hvaAt(vm, HUGE), 3);
+    expect(vm.vmm.mprotect(hvaAt(vm, HUGE), BigInt(HUGE), 1)).toBe(0);
+    expect(vm.guest.load(HUGE, 1)).toMatchObject({ value: 3n });
+    expect(entry(vm, HUGE) & ~ADDRESS).toBe(HUGE_RO);
+    expect(vm.guest.store(HUGE + PAGE, 1, 1)).toMatchObject({ exit: { reason: 'EFAULT' } });
+    expect(vm.vmm.mprotect(hvaAt(vm, HUGE), BigInt(HUGE), 3)).toBe(0);
+    expect(leaves(vm)).toEqual([0, 0]);
+    expect(vm.guest.store(HUGE + PAGE, 1, 1).ok).toBe(true);
+    expect(entry(vm, HUGE) & ~ADDRESS).toBe(HUGE_RW);
+  });
+
+  // What happens to page 5 of a huge page that a guest has written, and the letters of pages 4 to 6 then.
+  it.each([
+    ['DONTNEED', (vm: Vm) => advise(vm, HUGE + 5 * PAGE, PAGE, 'dontneed'), 'h.h'],
+    ['FREE', (vm: Vm) => advise(vm, HUGE + 5 * PAGE, PAGE, 'free'), 'ala'],
+    ['PAGEOUT', (vm: Vm) => advise(vm, HUGE + 5 * PAGE, PAGE, 'pageout'), 'asa'],
+    ['mprotect', (vm: Vm) => vm.vmm.mprotect(hvaAt(vm, HUGE + 5 * PAGE), BigInt(PAGE), 0), 'hhh'],
+    ['MERGEABLE, a border of VMAs', (vm: Vm) => advise(vm, HUGE + 5 * PAGE, PAGE, 'mergeable'), 'hhh'],
+    ['munmap', (vm: Vm) => vm.vmm.munmap(hvaAt(vm, HUGE + 5 * PAGE), BigInt(PAGE)), 'hxh'],
+  ])('%s of a part takes the whole leaf; the rest is mapped by small ones', async (_row, call, after) => {
+    const vm = await huge(build, 'thp');
+    vm.guest.fill({ gpa: HUGE, len: HUGE, byte: 9 });
+    vm.guest.fill({ gpa: 0, len: PAGE, byte: 8 });
+    expect(leaves(vm)).toEqual([2, 2]);
+    const change = changes(vm, () => expect(call(vm)).toBe(0));
+    expect(change).toMatchObject({ 'slat.zapped': 1, 'slat.mapped': -1, 'slat.mapped2m': -1 });
+    expect(levels(vm, 0, HUGE, HUGE + 4 * PAGE, HUGE + 511 * PAGE)).toEqual([2, 0, 0, 0]);
+    expect(letters(vm, HUGE + 4 * PAGE, 3)).toBe(after);
+    // No byte of the rest was lost on the way.
+    expect(vm.guest.verify({ gpa: HUGE + 6 * PAGE, len: HUGE - 6 * PAGE, byte: 9 }).differs).toBeUndefined();
+    expect(levels(vm, 0, HUGE + 6 * PAGE)).toEqual([2, 1]);
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it.each([
+    ['thp', HUGE],
+    ['hugetlb', 0],
+    ['hugetlb_shared', 0],
+  ] as const)('DONTNEED of 3 huge pages of %s: 3 leaves in one flush, and all frames free', async (backing, rss) => {
+    const vm = await huge(build, backing);
+    vm.guest.touch({ gpa: 0, len: 4 * HUGE, write: true, byte: 1 });
+    expect([leaves(vm), vm.observe.rss()]).toEqual([[4, 4], 4 * rss]);
+    const change = changes(vm, () => expect(advise(vm, HUGE, 3 * HUGE, 'dontneed')).toBe(0));
+    expect(change).toMatchObject({ 'slat.zapped': 3, 'slat.mapped': -3, 'slat.mapped2m': -3 });
+    if (backing === 'thp') expect(change).toMatchObject({ 'slat.flushes': 1, 'host.rss': -3 * HUGE });
+    // A shared file keeps its pages.
+    expect(vm.host.frames().used).toBe((backing === 'hugetlb_shared' ? 4 : 1) * 512);
+    expect(levels(vm, 0, HUGE, 3 * HUGE)).toEqual([2, 0, 0]);
+    expect(vm.guest.load(HUGE, 1)).toMatchObject({ value: backing === 'hugetlb_shared' ? 1n : 0n });
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it('SL-11: what was split is mapped small until the host has a huge page there again', async () => {
+    const vm = await huge(build, 'thp');
+    vm.guest.fill({ gpa: HUGE, len: HUGE, byte: 4 });
+    advise(vm, HUGE, PAGE, 'dontneed');
+    vm.guest.touch({ gpa: HUGE, len: HUGE });
+    expect(leaves(vm)).toEqual([512, 0]);
+    advise(vm, HUGE, HUGE, 'dontneed');
+    vm.guest.store(HUGE, 1, 1);
+    expect(leaves(vm)).toEqual([1, 1]);
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it('when no group of frames is free, small pages and small leaves', async () => {
+    const vm = await huge(build, 'thp', { pool: 3 * MIB, swap: 0 });
+    vm.guest.store(0, 1, 1);
+    vm.guest.store(HUGE, 1, 1);
+    expect(levels(vm, 0, HUGE)).toEqual([2, 1]);
+    expect(letters(vm, HUGE, 2)).toBe('a.');
+  });
+
+  it('reclaim takes the leaf with the page', async () => {
+    const vm = await huge(build, 'thp', { pool: 4 * MIB });
+    vm.guest.fill({ gpa: 0, len: 2 * HUGE, byte: 3 });
+    expect(leaves(vm)).toEqual([2, 2]);
+    vm.guest.fill({ gpa: 2 * HUGE, len: PAGE, byte: 5 });
+    expect(level(vm, 0)).toBe(0);
+    expect(vm.guest.verify({ gpa: 0, len: 2 * HUGE, byte: 3 }).differs).toBeUndefined();
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it('an access over the border of a huge page, and of a huge and a small one', async () => {
+    const vm = await huge(build, 'thp', { ram: [{ gpa: 0, size: 2 * HUGE + PAGE }] });
+    for (const border of [HUGE, 2 * HUGE]) {
+      expect(vm.guest.store(border - 4, 8, 0x1122_3344_5566_7788n).ok).toBe(true);
+      expect(vm.guest.load(border - 4, 8)).toMatchObject({ value: 0x1122_3344_5566_7788n });
+      expect(vm.guest.load(border, 4)).toMatchObject({ value: 0x1122_3344n });
+    }
+    expect(levels(vm, 0, HUGE, 2 * HUGE)).toEqual([2, 2, 1]);
+  });
+
+  it('the digest tells a huge leaf from small ones, and is the same for the same way there', async () => {
+    const digests = [];
+    for (const write of [true, true, false]) {
+      const vm = await huge(build, 'thp');
+      vm.vmm.store(hvaAt(vm, 0), 1);
+      if (write) vm.guest.store(0, 1, 1);
+      digests.push(vm.observe.digest());
+    }
+    expect(digests[0]).toBe(digests[1]);
+    expect(digests[2]).not.toBe(digests[0]);
+  });
+});
