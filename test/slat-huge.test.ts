@@ -1,7 +1,7 @@
 // Leaves of 2 MiB: when one maps a page, what takes it away, and what comes in its place.
 // Reference: linux arch/x86/kvm/mmu/mmu.c (kvm_mmu_max_mapping_level, host_pfn_mapping_level), mm/huge_memory.c.
 import { describe, expect, it } from 'vitest';
-import type { BackingKind, Vm } from '../src/index.ts';
+import type { BackingKind, Program, RepeatEnd, Vm } from '../src/index.ts';
 import {
   BUILDS,
   type Build,
@@ -78,14 +78,24 @@ describe.each(BUILDS)('slat › 2 MiB leaves › %s', (_name, build) => {
     expect(vm.host.check()).toEqual([]);
   });
 
-  it('the zero page, huge or not, is mapped page by page, and the huge page that replaces it as one', async () => {
+  it('the huge zero page is one leaf, read-only and without frames, until a write brings a huge page', async () => {
     const vm = await huge(build, 'thp');
-    vm.guest.touch({ gpa: 0, len: 3 * PAGE });
-    expect([letters(vm, 0, 3), ...leaves(vm)]).toEqual(['ZZZ', 3, 0]);
+    expect(vm.guest.verify({ gpa: 0, len: HUGE, byte: 0 }).differs).toBeUndefined();
+    expect([letters(vm, 0, 3), ...leaves(vm), vm.host.frames().used]).toEqual(['ZZZ', 1, 1, 0]);
+    expect(entry(vm, 0) & ~ADDRESS).toBe(HUGE_RO);
     const change = changes(vm, () => vm.guest.store(PAGE, 8, 5));
-    // The leaf table, empty by then, gives way.
-    expect(change).toMatchObject({ 'slat.zapped': 3, 'slat.mapped': -2, 'slat.mapped2m': 1 });
-    expect(levels(vm, 0, 511 * PAGE)).toEqual([2, 2]);
+    expect(change).toMatchObject({ 'slat.zapped': 1, 'slat.violations': 1 });
+    expect([levels(vm, 0, 511 * PAGE), entry(vm, 0) & ~ADDRESS]).toEqual([[2, 2], HUGE_RW]);
+    expect(vm.guest.load(0, 8)).toMatchObject({ value: 0n });
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it('and gives way to small pages where no group of frames is free', async () => {
+    const vm = await huge(build, 'thp', { pool: MIB, swap: 0 });
+    vm.guest.load(0, 8);
+    expect(leaves(vm)).toEqual([1, 1]);
+    vm.guest.store(PAGE, 8, 5);
+    expect([letters(vm, 0, 3), levels(vm, 0, PAGE)]).toEqual(['zaz', [0, 1]]);
     expect(vm.host.check()).toEqual([]);
   });
 
@@ -193,5 +203,82 @@ describe.each(BUILDS)('slat › 2 MiB leaves › %s', (_name, build) => {
     }
     expect(digests[0]).toBe(digests[1]);
     expect(digests[2]).not.toBe(digests[0]);
+  });
+});
+
+describe.each(
+  BUILDS.filter(([, { wasmMemory }]) => wasmMemory === 'threads'),
+)('slat › 2 MiB leaves on vCPU threads › %s', (_name, build) => {
+  const threaded = (options: MachineOptions = {}): Promise<Vm> =>
+    huge(build, 'thp', { cpus: 2, threads: true, pool: 24 * MIB, ...options });
+
+  // Both tables of one level-2 table: neighbours of the same GiB.
+  it('two vCPUs whose huge pages come, are split, and come again: leaves and leaf tables take turns', async () => {
+    await using vm = await threaded();
+    const ROUNDS = 200;
+    const program = (gpa: number, byte: number): Program => [
+      {
+        repeat: {
+          times: ROUNDS,
+          steps: [
+            { store: { gpa: gpa + 5 * PAGE, size: 1, val: byte } },
+            { load: { gpa: gpa + 5 * PAGE, size: 1 } },
+            { dontneed: { gpa, len: PAGE } },
+            { load: { gpa: gpa + 5 * PAGE, size: 1 } },
+            { store: { gpa, size: 1, val: byte + 1 } },
+            { load: { gpa, size: 1 } },
+            { dontneed: { gpa, len: HUGE } },
+            { load: { gpa, size: 1 } },
+          ],
+        },
+      },
+    ];
+    const ends = await vm.run([program(4 * HUGE, 10), program(5 * HUGE, 20)]);
+    for (const [cpu, byte] of [
+      [0, 10],
+      [1, 20],
+    ] as const) {
+      const sums = (ends[cpu]?.[0] as RepeatEnd).steps.map(({ failures, sum }) => [failures, Number(sum)]);
+      const loaded = (value: number) => [0, value * ROUNDS];
+      expect(sums).toEqual(
+        [0, byte, 0, byte, 0, byte + 1, 0, 0].map((value, i) => loaded(i % 2 === 1 ? value : 0)),
+      );
+    }
+    // Each ended with a read of nothing.
+    expect(levels(vm, 4 * HUGE, 5 * HUGE)).toEqual([2, 2]);
+    expect(letters(vm, 4 * HUGE, 2)).toBe('ZZ');
+    expect(vm.host.check()).toEqual([]);
+  });
+
+  it('no store is lost to a huge page that the other vCPU takes away again and again', async () => {
+    await using vm = await threaded();
+    // vCPU 0 counts up in a page of its own; vCPU 1 drops another page of the same huge page, and all of the next one.
+    const own = 9 * PAGE;
+    const stores: Program = [
+      {
+        repeat: {
+          times: 400,
+          advance: 8,
+          span: PAGE,
+          steps: [{ store: { gpa: own, val: 0x0101_0101_0101_0101n } }],
+        },
+      },
+      { verify: { gpa: own, len: 400 * 8, byte: 1 } },
+    ];
+    const drops: Program = [
+      {
+        repeat: {
+          times: 200,
+          steps: [
+            { touch: { gpa: HUGE, len: PAGE, write: true } },
+            { dontneed: { gpa: 0, len: PAGE } },
+            { dontneed: { gpa: HUGE, len: HUGE } },
+          ],
+        },
+      },
+    ];
+    const [kept] = await vm.run([stores, drops]);
+    expect(kept?.[1]).toEqual({ differs: undefined });
+    expect(vm.host.check()).toEqual([]);
   });
 });

@@ -8,8 +8,9 @@
 //   0x0006_0000    4 KiB  the shared zero page
 //   0x0006_1000           scratch of the observers (1 MiB)
 //   0x0016_1000  2.5 MiB  event ring
-//   0x0040_1000    2 MiB  vCPU run records (2 KiB × 1024)
-//   0x0060_1000           free stacks, table counts and users, then the metadata arena, the frame pool, the swap area
+//   0x0040_0000    2 MiB  vCPU run records (2 KiB × 1024)
+//   0x0060_0000    2 MiB  the huge zero page
+//   0x0080_0000           free stacks, table counts and users, then the metadata arena, the frame pool, the swap area
 //
 // State that threads share is here, at fixed addresses, never in AssemblyScript globals: every
 // thread has its own instance of the module, and so its own globals (base/thread.ts uses just that).
@@ -31,8 +32,9 @@ export const ZERO_PAGE: usize = 0x60000;
 export const SCRATCH: usize = 0x61000;
 export const SCRATCH_SIZE: usize = 0x100000;
 export const EVENTS: usize = 0x161000;
-export const RUN_BASE: usize = 0x401000;
-export const DYNAMIC: usize = 0x601000;
+export const RUN_BASE: usize = 0x400000;
+export const HUGE_ZERO_PAGE: usize = 0x600000; // never written, so it takes no memory of the system
+export const DYNAMIC: usize = 0x800000;
 
 // Host header fields.
 export const HOST_FRAMES: usize = HOST + 0; // pool record, frames/pool.ts
@@ -147,4 +149,4 @@ export const VPN_LIMIT: u64 = 1 << 35;
 
 // The ring must fit in front of the run records, and those in front of the dynamic part.
 assert(EVENTS + <usize>EVENT_CAPACITY * EVENT_SIZE <= RUN_BASE);
-assert(RUN_BASE + <usize>(VM_MAX * VCPU_MAX) * RUN_SIZE <= DYNAMIC);
+assert(RUN_BASE + <usize>(VM_MAX * VCPU_MAX) * RUN_SIZE <= HUGE_ZERO_PAGE);

@@ -4,14 +4,14 @@
 import { Counter, EventKind } from '../abi/events';
 import { Access, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
-import { VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
+import { HUGE_ZERO_PAGE, VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
 import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
 import { local } from '../base/thread';
 import { GROUP } from '../frames/pool';
 import { SLOT_BASE, SLOT_END, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
-import { folioOf, isAsOne } from '../mm/huge';
+import { isAsOne } from '../mm/huge';
 import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
 import { vmaOf } from '../mm/look-up';
@@ -69,7 +69,7 @@ function map(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;
   } else {
     assert(bitGet(chunk + ZERO, i));
-    entry = <u64>ZERO_PAGE | EPT_LEAF;
+    entry = (isAsOne(chunk) ? <u64>HUGE_ZERO_PAGE + ((<u64>i) << 12) : <u64>ZERO_PAGE) | EPT_LEAF;
   }
   const huge = mapsHuge(chunk, slot, gfn);
   if (huge) entry -= <u64>i << 12;
@@ -84,7 +84,7 @@ function map(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
  * Reference: linux arch/x86/kvm/mmu/mmu.c, kvm_mmu_max_mapping_level, host_pfn_mapping_level.
  */
 function mapsHuge(chunk: usize, slot: usize, gfn: u64): bool {
-  if (!isAsOne(chunk) || folioOf(chunk) == 0) return false;
+  if (!isAsOne(chunk)) return false;
   const first = gfn & ~(<u64>(GROUP - 1));
   return load<u64>(slot, SLOT_BASE) <= first && first + GROUP <= load<u64>(slot, SLOT_END);
 }

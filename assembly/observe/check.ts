@@ -4,7 +4,7 @@
 import {
   HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
   VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
-  VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE,
+  VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE, HUGE_ZERO_PAGE,
 } from '../base/layout';
 import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
 import { RUN_PROGRAM } from '../abi/status';
@@ -344,7 +344,9 @@ function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
   const i = <u32>vpn & 511;
   if (bitGet(chunk + BACKED, i)) {
     if (entryPage(entry) != load<u32>(pageSlot(chunk, i))) return at(gfn, Broken.SlatStale);
-  } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != <u32>(ZERO_PAGE >> 12)) return at(gfn, Broken.SlatStale);
+  } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != (isAsOne(chunk) ? <u32>(HUGE_ZERO_PAGE >> 12) + i : <u32>(ZERO_PAGE >> 12))) {
+    return at(gfn, Broken.SlatStale);
+  }
   if ((entry & EPT_W) != 0 && !bitGet(chunk + WRITABLE, i)) return at(gfn, Broken.SlatPermission);
   // Of a hugetlb page nobody asks whether it was written: it is never reclaimed.
   if ((entry & EPT_W) != 0 && !isHugetlb(chunk) && !bitGet(chunk + DIRTY, i) && !(bitGet(chunk + PART, i) && folioIsDirty(chunk))) {

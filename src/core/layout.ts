@@ -5,8 +5,8 @@ export const HOST = 0x10000;
 export const SCRATCH = 0x61000;
 export const SCRATCH_SIZE = 0x100000;
 export const EVENTS = 0x161000;
-export const RUN_BASE = 0x401000;
-export const DYNAMIC = 0x601000;
+export const RUN_BASE = 0x400000;
+export const DYNAMIC = 0x800000;
 
 export const HOST_FRAMES = HOST + 0;
 export const HOST_ARENA = HOST + 64;
