@@ -2,10 +2,12 @@
 import { HOST_FRAMES } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { frameZero } from './bytes';
+import { FAIL_GROUP, fails } from './fail';
 import { GROUP, groupPop, groupPut, poolBase, poolBump, poolBumped, poolFresh, poolHigh, poolLock, poolPut, poolRegroup } from './pool';
 
 /** First frame of a zeroed group, 0 when free frames, however many, are none. */
 export function hugeGetZeroed(): u32 {
+  if (fails(FAIL_GROUP)) return 0;
   lock(poolLock(HOST_FRAMES));
   let first = groupPop(HOST_FRAMES);
   let fresh: bool = false;
