@@ -237,7 +237,7 @@ describe.each(BUILDS)('memory limit › %s', (_name, build) => {
   });
 
   it('a lower limit: what is over it is reclaimed; what is locked stays, and nothing more can be had', async () => {
-    const vm = await made({ memoryLimit: undefined } as VmOptions);
+    const vm = await machine(build, { memory: 8 * MIB });
     expect(vm.memoryLimit).toBe(undefined);
     fill(vm, 0, 100);
     vm.setMemoryLimit(40 * PAGE + 4095);

@@ -2,12 +2,13 @@
 // own when it is at its limit (sweep.ts). Each has three rounds: what can be dropped, clean pages of files, swap.
 // Reference: linux mm/page_alloc.c, mm/memcontrol.c (try_charge_memcg, memory_max_write).
 import { Counter, EventKind } from '../abi/events';
-import { HOST_FRAMES, HOST_RECLAIM_LOCK, VM_MEMORY, VM_MEMORY_SWAP } from '../base/layout';
+import { Fail } from '../abi/fail';
+import { HOST_FRAMES, HOST_RECLAIM_LOCK, RUN_MISSED, VM_MEMORY, VM_MEMORY_SWAP } from '../base/layout';
 import { lock, unlock } from '../base/lock';
-import { threaded } from '../base/thread';
+import { self, threaded } from '../base/thread';
 import { frameZero } from '../frames/bytes';
 import { pageGet, pagePut, pageTakeFresh } from '../frames/cache';
-import { FAIL_FRAME, fails } from '../frames/fail';
+import { fails } from '../frames/fail';
 import { hugeGetZeroed, hugePut } from '../frames/huge';
 import { GROUP, poolTotal } from '../frames/pool';
 import { count, event } from '../trace/events';
@@ -23,7 +24,7 @@ const ATTEMPTS: u32 = 16;
 // @ts-ignore: decorator
 @inline
 export function frameGet(vm: usize): u32 {
-  if (fails(FAIL_FRAME)) return noFrame(vm);
+  if (fails(Fail.Frame)) return noFrame(vm);
   let page = pageGet(HOST_FRAMES);
   if (page == 0) page = frameReclaimed(vm);
   return page == 0 || charge(vm, VM_MEMORY, 1) ? page : frameCharged(vm, page);
@@ -62,7 +63,7 @@ function frameReclaimed(vm: usize): u32 {
 }
 
 function noFrame(vm: usize): u32 {
-  event(EventKind.Oom, vm, 0, poolTotal(HOST_FRAMES), 0, 0);
+  if (!isMissed()) event(EventKind.Oom, vm, 0, poolTotal(HOST_FRAMES), 0, 0);
   return 0;
 }
 
@@ -74,7 +75,13 @@ function frameCharged(vm: usize, page: u32): u32 {
   return 0;
 }
 
+/** Reclaim left out a chunk that another thread was at work on: the operation begins again (chunkMissed), and nobody is out of memory. */
+function isMissed(): bool {
+  return threaded() && load<u32>(self, RUN_MISSED) != 0;
+}
+
 function overLimit(vm: usize): void {
+  if (isMissed()) return;
   count(vm, Counter.MemoryOom);
   event(EventKind.Oom, vm, 1, maxOf(vm, VM_MEMORY), 0, 0);
 }

@@ -1,8 +1,9 @@
 // Swap slots of a VM's pages and of its files' pages: had from the host's area as far as the VM's limit of swap allows.
 // Reference: linux mm/memcontrol.c (__mem_cgroup_try_charge_swap, mem_cgroup_get_nr_swap_pages).
 import { Counter } from '../abi/events';
+import { Fail } from '../abi/fail';
 import { HOST_SWAP, VM_MEMORY_SWAP } from '../base/layout';
-import { FAIL_SWAP, fails } from '../frames/fail';
+import { fails } from '../frames/fail';
 import { pageGet, pagePut, pagesFree } from '../frames/cache';
 import { poolFree } from '../frames/pool';
 import { count } from '../trace/events';
@@ -10,7 +11,7 @@ import { charge, margin, uncharge } from './charge';
 
 /** A slot, 0 when the host has none or the VM may have none. */
 export function swapGet(vm: usize): u32 {
-  const slot = fails(FAIL_SWAP) ? 0 : pageGet(HOST_SWAP);
+  const slot = fails(Fail.Slot) ? 0 : pageGet(HOST_SWAP);
   if (slot != 0) {
     if (charge(vm, VM_MEMORY_SWAP, 1)) return slot;
     pagePut(HOST_SWAP, slot);
