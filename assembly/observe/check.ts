@@ -3,7 +3,7 @@
 // entry is backed by a present page with at least its permissions.
 import {
   HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
-  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
+  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_ID, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
   VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE, HUGE_ZERO_PAGE,
 } from '../base/layout';
 import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
@@ -20,9 +20,9 @@ import {
   BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO, KSM, LAZY,
   NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import { FILE_NEXT, fileCached, fileIsDirty, fileOf, filePage } from '../mm/file';
+import { FILE_NEXT, fileCached, fileIsDirty, fileMapped, fileOf, filePage } from '../mm/file';
 import { folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
-import { NODE_FRAME } from '../mm/ksm-page';
+import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
 import { vmaOf } from '../mm/look-up';
 import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
@@ -41,6 +41,7 @@ export enum Broken {
   SlatPermission = 8,
   PageWithoutVma = 9,
   PoolTooLarge = 10,
+  ChargeDiffers = 11,
 }
 
 /** First broken invariant, 0 for none. Where: SCRATCH + SCRATCH_SIZE - 8 (u64). */
@@ -48,10 +49,9 @@ export function check(): Broken {
   const frames = bitmapOf(HOST_FRAMES, SCRATCH);
   const arena = bitmapOf(HOST_ARENA, frames);
   const swap = bitmapOf(HOST_SWAP, arena);
-  if (swap > SCRATCH + SCRATCH_SIZE - 64) return Broken.PoolTooLarge;
+  if (swap > CHARGES) return Broken.PoolTooLarge;
   memory.fill(SCRATCH, 0, swap - SCRATCH);
-  store<u64>(KSM_ENTRIES, 0);
-  store<u64>(KSM_COUNTED, 0);
+  memory.fill(CHARGES, 0, SCRATCH + SCRATCH_SIZE - CHARGES);
   for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
     const vm = VM_BASE + <usize>i * VM_SIZE;
     let e = checkVmas(vm, frames);
@@ -66,10 +66,29 @@ export function check(): Broken {
   }
   let e = checkFiles(SCRATCH, frames, arena);
   if (e == Broken.Nothing) e = checkKsm(frames);
+  if (e == Broken.Nothing) e = checkCharges();
   if (e == Broken.Nothing) e = checkPool(HOST_FRAMES, SCRATCH);
   if (e == Broken.Nothing) e = checkPool(HOST_ARENA, frames);
   if (e == Broken.Nothing) e = checkPool(HOST_SWAP, arena);
   return e;
+}
+
+/** What each VM is to be charged for: pages of memory u64 and slots u64. */
+const CHARGES: usize = SCRATCH + SCRATCH_SIZE - 64 - <usize>VM_MAX * 16;
+
+function charged(vm: usize, swap: usize, pages: u64): void {
+  const p = CHARGES + <usize>load<u32>(vm, VM_ID) * 16 + swap;
+  store<u64>(p, load<u64>(p) + pages);
+}
+
+function checkCharges(): Broken {
+  for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
+    const vm = VM_BASE + <usize>i * VM_SIZE;
+    const p = CHARGES + <usize>i * 16;
+    if (load<u64>(p) != load<u64>(vm, VM_MEMORY)) return at(load<u64>(p), Broken.ChargeDiffers);
+    if (load<u64>(p, 8) != load<u64>(vm, VM_MEMORY_SWAP)) return at(load<u64>(p, 8), Broken.ChargeDiffers);
+  }
+  return Broken.Nothing;
 }
 
 function at(where: u64, e: Broken): Broken {
@@ -161,6 +180,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
       e = ownRun(arena, chunk, 1);
       if (e == Broken.Nothing && load<u32>(chunk, CHUNK_KSM) != 0) e = ownRun(arena, load<u32>(chunk, CHUNK_KSM), 1);
       if (e == Broken.Nothing) e = checkHuge(chunk, frames);
+      if (folioOf(chunk) != 0 && !isHugetlb(chunk)) charged(vm, 0, GROUP);
       if (e != Broken.Nothing) return e;
       let backed: u32 = 0;
       let hints: u32 = 0;
@@ -179,6 +199,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
         if (b) {
           if (bitGet(chunk + WRITABLE, i) && (load<u32>(v, VMA_FLAGS) & VM_WRITE) == 0) return at(vpn, Broken.StateContradicts);
           e = checkBacked(vpn, chunk, i, v, frames);
+          if (isSimple(chunk, i) && !isHugetlb(chunk)) charged(vm, 0, 1);
           backed++;
           if (!isSimple(chunk, i)) hints |= HINT_SPECIAL;
         } else if (s) {
@@ -203,6 +224,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
   if (lazy != load<u64>(vm, VM_LAZY)) return at(lazy, Broken.CountDiffers);
   if (hugetlb != load<u64>(vm, VM_HUGETLB)) return at(hugetlb, Broken.CountDiffers);
   if (rss != load<u64>(vm, VM_RSS)) return at(rss, Broken.CountDiffers);
+  charged(vm, 8, swapped);
   return swapped == load<u64>(vm, VM_SWAP) ? Broken.Nothing : at(swapped, Broken.CountDiffers);
 }
 
@@ -238,6 +260,7 @@ function checkBacked(vpn: u64, chunk: usize, i: u32, vma: usize, frames: usize):
   store<u64>(KSM_ENTRIES, load<u64>(KSM_ENTRIES) + 1);
   if (bitGet(frames, frame - poolBase(HOST_FRAMES))) return Broken.Nothing;
   store<u64>(KSM_COUNTED, load<u64>(KSM_COUNTED) + frameMappings(frame));
+  charged(ksmChargedTo(frame), 0, 1);
   return own(HOST_FRAMES, frames, frame);
 }
 
@@ -261,6 +284,7 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
           if (bitGet(chunk + BACKED, i)) {
             e = own(HOST_FRAMES, frames, load<u32>(pageSlot(chunk, i)));
             cached++;
+            if (!isHugetlb(chunk)) charged(fileMapped(file), 0, 1);
           } else if (bitGet(chunk + SWAPPED, i)) {
             e = own(HOST_SWAP, swap, load<u32>(pageSlot(chunk, i)));
             swapped++;
@@ -269,6 +293,7 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
       }
       if (e != Broken.Nothing) return e;
     }
+    charged(fileMapped(file), 8, swapped);
     if (cached != load<u64>(file, VM_RSS)) return at(cached, Broken.CountDiffers);
     if (swapped != load<u64>(file, VM_SWAP)) return at(swapped, Broken.CountDiffers);
   }

@@ -28,9 +28,13 @@ export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
 export const VM_HUGETLB = 216;
-export const VM_MAPPED_HUGE = 240;
+export const VM_MEMORY = 224;
+export const VM_MEMORY_MAX = 232;
+export const VM_MEMORY_SWAP = 240;
+export const VM_MEMORY_SWAP_MAX = 248;
 export const VM_COUNTERS = 256;
-export const VM_VMA_COUNT = 532;
+export const VM_MAPPED_HUGE = 568;
+export const VM_VMA_COUNT = 596;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
 export const STAT_RSS = 0;

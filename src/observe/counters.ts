@@ -7,6 +7,8 @@ import {
   VM_HUGETLB,
   VM_MAPPED,
   VM_MAPPED_HUGE,
+  VM_MEMORY,
+  VM_MEMORY_SWAP,
   VM_RSS,
   VM_SWAP,
   VM_VMA_COUNT,
@@ -33,6 +35,10 @@ const NAMES: Readonly<Record<string, Counter>> = {
   'reclaim.lazyfree': Counter.ReclaimLazy,
   'reclaim.swapout': Counter.ReclaimSwapout,
   'ksm.merged': Counter.KsmMerged,
+  'memory.events.max': Counter.MemoryMax,
+  'memory.events.oom': Counter.MemoryOom,
+  'memory.swap.events.max': Counter.SwapMax,
+  'memory.swap.events.fail': Counter.SwapFail,
 };
 
 const HUGE = 2 ** 21;
@@ -51,6 +57,8 @@ export function readCounters(vm: Vm): Counters {
     'host.hugetlb': core.readNumber(vm.ptr + VM_HUGETLB) * HUGE,
     'ksm.shared': vm.host.ksm.pagesShared,
     'host.swap': core.readNumber(vm.ptr + VM_SWAP) * PAGE_SIZE,
+    'memory.current': core.readNumber(vm.ptr + VM_MEMORY) * PAGE_SIZE,
+    'memory.swap.current': core.readNumber(vm.ptr + VM_MEMORY_SWAP) * PAGE_SIZE,
     'frames.free': frames.free,
     'frames.used': frames.used,
     'slat.mapped': core.readNumber(vm.ptr + VM_MAPPED),

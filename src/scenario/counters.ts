@@ -6,6 +6,12 @@ export const COUNTERS: readonly string[] = [
   'host.swap',
   'host.pss',
   'host.hugetlb',
+  'memory.current',
+  'memory.swap.current',
+  'memory.events.max',
+  'memory.events.oom',
+  'memory.swap.events.max',
+  'memory.swap.events.fail',
   'frames.free',
   'frames.used',
   'faults.minor',
@@ -35,4 +41,4 @@ export const COUNTERS: readonly string[] = [
 ];
 
 /** Counters that are bytes, shown with units. */
-export const isBytes = (name: string): boolean => name.startsWith('host.') || name.endsWith('.bytes');
+export const isBytes = (name: string): boolean => /^host\.|\.(bytes|current)$/.test(name);

@@ -211,6 +211,12 @@ const Machine = object(
     swap: Type.Optional(integer('size of the host swap area, 0 for none')),
     vmaNames: Type.Optional(Type.Boolean({ description: 'the host kernel has CONFIG_ANON_VMA_NAME' })),
     maxMapCount: Type.Optional(small(1, 2 ** 31 - 1, 'vm.max_map_count')),
+    memoryLimit: Type.Optional(
+      integer('memory.max of the VM: how much host memory it may have; left out: no limit'),
+    ),
+    swapLimit: Type.Optional(
+      integer('memory.swap.max of the VM: how much swap it may have; left out: no limit'),
+    ),
     memlock: Type.Optional(integer('RLIMIT_MEMLOCK of an unprivileged VMM; left out: privileged')),
     device: Type.Optional(
       object(
@@ -254,7 +260,7 @@ export const definitions = { Integer, Request, Info, Matcher, Step };
 
 export type IntegerSpec = number | string;
 export type MachineSpec = Partial<
-  Record<'memory' | 'pool' | 'swap' | 'memlock', IntegerSpec> & {
+  Record<'memory' | 'pool' | 'swap' | 'memoryLimit' | 'swapLimit' | 'memlock', IntegerSpec> & {
     ram: { gpa: IntegerSpec; size: IntegerSpec }[];
     cpus: number;
     threads: boolean;

@@ -22,7 +22,7 @@ const LIMITS: Readonly<Record<string, bigint>> = {
   'mmio.write.off': 0xffff_ffffn,
 };
 const INTEGERS = ['gpa', 'len', 'arg', 'func', 'val', 'off', 'advance'];
-const MACHINE_SIZES = ['memory', 'pool', 'swap', 'memlock'];
+const MACHINE_SIZES = ['memory', 'pool', 'swap', 'memoryLimit', 'swapLimit', 'memlock'];
 /** What a named result may have behind its dot. */
 export const FIELDS = [
   ...['errno', 'code', 'value', 'arg0', 'arg1', 'exit', 'ok', 'pages', 'gpa'],
