@@ -253,7 +253,7 @@ describe.each(
   it('no store is lost to a huge page that the other vCPU takes away again and again', async () => {
     await using vm = await threaded();
     // vCPU 0 counts up in a page of its own; vCPU 1 drops another page of the same huge page, and all of the next one.
-    const own = 9 * PAGE;
+    const own = 20 * PAGE;
     const stores: Program = [
       {
         repeat: {
