@@ -1,7 +1,7 @@
 // The summary of page-types: exact texts of small machines of every backing, and of a host. The tool itself, run over
 // kpageflags and pagemap of such machines, prints the same. Reference: linux 6.18 tools/mm/page-types.c.
 import { describe, expect, it } from 'vitest';
-import { type BackingKind, createHost, type Hva, type Vm } from '../src/index.ts';
+import { type BackingKind, createHost, createSandbox, type Hva, type Vm } from '../src/index.ts';
 import { GIB, hvaAt, letters, MIB, machine, PAGE } from './support/machines.ts';
 
 const BUILD = { core: 'release', wasmMemory: 'plain' } as const;
@@ -49,17 +49,12 @@ const ROWS: readonly (readonly [BackingKind, number, (vm: Vm) => void, string, r
   [
     'memfd',
     2,
-    (vm) => {
-      small(vm);
-      // What is dirty in its entry makes the page dirty when that goes, and the next entry is of a dirty page.
-      vm.vmm.madvise(page(vm, 0), 4096n, 'dontneed');
-      vm.vmm.load(page(vm, 0));
-    },
+    small,
     'ffsff',
     [
-      '0x0000000000004828\t         2        0  ___U_l_____M__b_____________________________\tuptodate,lru,mmap,swapbacked',
+      '0x0000000000004828\t         1        0  ___U_l_____M__b_____________________________\tuptodate,lru,mmap,swapbacked',
       '0x0000000000044828\t         1        0  ___U_l_____M__b___u_________________________\tuptodate,lru,mmap,swapbacked,unevictable',
-      '0x0000000000004838\t         1        0  ___UDl_____M__b_____________________________\tuptodate,dirty,lru,mmap,swapbacked',
+      '0x0000000000004838\t         2        0  ___UDl_____M__b_____________________________\tuptodate,dirty,lru,mmap,swapbacked',
       '             total\t         4        0',
     ],
   ],
@@ -199,6 +194,22 @@ describe('page-types', () => {
       ['swap', swapped],
       ['uptodate,lru,mmap,anonymous,swapbacked,anon_exclusive,mmap_exclusive', 512 - swapped],
     ]);
+  });
+
+  it('after vCPU threads have run: what they kept for themselves is free again', async () => {
+    const vm = await createSandbox({ memory: 8 * MIB, cpus: 2, threads: true });
+    const program = (gpa: number) => [
+      { touch: { gpa, len: MIB, write: true } },
+      { dontneed: { gpa, len: MIB / 2 } },
+    ];
+    vm.guest.pvmemcontrol.info();
+    await vm.run([program(MIB), program(4 * MIB)]);
+    await vm.close();
+    const { total, free } = vm.host.frames();
+    const { types, pages } = vm.host.pageTypes();
+    expect(pages).toBe(total + 1);
+    expect(types.find(({ names }) => names.includes('buddy'))?.pages).toBe(free);
+    expect(vm.observe.pageTypes().pages).toBe(vm.observe.rss() / PAGE);
   });
 
   it('a guest of 1 TiB costs what it touched', async () => {

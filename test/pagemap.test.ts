@@ -8,7 +8,7 @@ import { parseMmTrace } from '../src/conform/mm-trace.ts';
 import { vmMmDoor } from '../src/conform/mm-vm.ts';
 import { formatResult, runCases } from '../src/conform/report.ts';
 import { type BackingKind, createHost, createSandbox, type Host, type Hva, type Vm } from '../src/index.ts';
-import { GIB, hvaAt, letters, MIB, machine, PAGE } from './support/machines.ts';
+import { BUILDS, GIB, hvaAt, letters, MIB, machine, PAGE } from './support/machines.ts';
 import { Random } from './support/random.ts';
 
 const BUILD = { core: 'release', wasmMemory: 'plain' } as const;
@@ -46,8 +46,10 @@ const frame = (host: Host, pfn: bigint): [string, bigint] => [
 const kinds = (list: readonly bigint[]): string[] => list.map((e) => (e & ~FRAME).toString(16));
 
 describe('pagemap', () => {
-  it('anonymous memory: nothing, zero page, page, swapped, lazily freed, locked', async () => {
-    const vm = await machine(BUILD);
+  it.each(
+    BUILDS,
+  )('anonymous memory: nothing, zero page, page, swapped, lazily freed, locked › %s', async (_n, build) => {
+    const vm = await machine(build);
     for (const n of [2, 3, 4, 5]) vm.vmm.fillPage(hvaOf(vm, n), 1);
     vm.vmm.load(hvaOf(vm, 1));
     vm.vmm.madvise(hvaOf(vm, 3), 4096n, 'pageout');
@@ -97,11 +99,15 @@ describe('pagemap', () => {
     vm.vmm.madvise(hvaOf(vm, 2), 4096n, 'dontneed');
     expect(letters(vm, 0, 4)).toBe('fsc.');
     expect(kinds(entries(vm, 0, 4))).toEqual(['a100000000000000', '0', '0', '0']);
-    // uptodate lru swapbacked; dirty of what was written, mmap of what is mapped.
-    expect(frame(vm.host, read & FRAME)).toEqual(['4828', 1n]);
+    // uptodate lru swapbacked; dirty of what a write brought, mmap of what is mapped.
+    expect(frame(vm.host, written & FRAME)).toEqual(['4838', 1n]);
     expect(frame(vm.host, cached & FRAME)).toEqual(['4038', 0n]);
-    // A page is dirty in its entry until that goes.
-    expect(frame(vm.host, written & FRAME)).toEqual(['4828', 1n]);
+    // What a read brought is writable at once; a write is in its entry alone until that goes.
+    expect(frame(vm.host, read & FRAME)).toEqual(['4828', 1n]);
+    vm.vmm.fillPage(hvaOf(vm, 20), 1);
+    expect(frame(vm.host, read & FRAME)).toEqual(['4828', 1n]);
+    vm.vmm.madvise(hvaOf(vm, 20), 4096n, 'dontneed');
+    expect(frame(vm.host, read & FRAME)).toEqual(['4038', 0n]);
   });
 
   it('private memfd: the file’s page, and a copy of it', async () => {
