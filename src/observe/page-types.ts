@@ -65,14 +65,26 @@ const [ANON_EXCLUSIVE, FILE, SWAP, MMAP_EXCLUSIVE] = [BIT(47), BIT(61), BIT(62),
 /** Pages by what kpageflags and the upper half of their pagemap entry say, in the order in which these are first met. */
 class Tally {
   readonly #counts = new Map<number, number>();
+  // Neighbours are mostly alike.
+  #last = -1;
+  #pages = 0;
 
+  /** `flags` of a frame are below 2^35. */
   add(flags: number, high: number, pages = 1): void {
-    // The upper half without the frame number's bits; flags of frames are below 2^35.
+    // The upper half without the frame number's bits.
     const key = flags * 512 + (high >>> 23);
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + pages);
+    if (key !== this.#last) this.#close(key);
+    this.#pages += pages;
+  }
+
+  #close(next: number): void {
+    if (this.#pages > 0) this.#counts.set(this.#last, (this.#counts.get(this.#last) ?? 0) + this.#pages);
+    this.#last = next;
+    this.#pages = 0;
   }
 
   types(raw: boolean): PageTypes {
+    this.#close(-1);
     const counts = new Map<bigint, number>();
     let pages = 0;
     for (const [key, n] of this.#counts) {
@@ -126,17 +138,19 @@ function pageType(flags: bigint, pages: number): PageType {
   };
 }
 
-/** kpageflags by pfn: of frames that were ever handed out; those behind them are free. */
-function flagsOf(core: Core): { base: number; used: Float64Array } {
+/** kpageflags of the frames that were ever handed out, from the first of the pool on, as pairs of u32, low half first. */
+function usedFrames(core: Core): Uint32Array {
   const base = core.readU32(HOST_FRAMES + POOL_BASE);
-  const used = Float64Array.from(readPageFlags(core, base, core.x.poolBumped(HOST_FRAMES) >>> 0), Number);
-  return { base, used };
+  return new Uint32Array(readPageFlags(core, base, core.x.poolBumped(HOST_FRAMES) >>> 0).buffer);
 }
+const flagsIn = (pairs: Uint32Array, n: number): number =>
+  (pairs[2 * n] as number) + (pairs[2 * n + 1] as number) * 2 ** 32;
 
 /** `page-types --pid`: pages in the mappings of guest RAM. A swapped one has no frame, so no flags. */
 export function readPageTypes(vm: Vm, { raw = false }: PageTypesOptions): PageTypes {
   const { core } = vm.host;
-  const { base, used } = flagsOf(core);
+  const base = core.readU32(HOST_FRAMES + POOL_BASE);
+  const used = usedFrames(core);
   // What is no frame of the pool is a zero page. Pages of the huge one are alike behind the first.
   const zeros = new Map<number, number>();
   const zeroFlags = (pfn: number): number => {
@@ -152,7 +166,8 @@ export function readPageTypes(vm: Vm, { raw = false }: PageTypesOptions): PageTy
         const high = halves[i + 1] as number;
         if (high >>> (Pm.Present - 32)) {
           const pfn = halves[i] as number;
-          tally.add(used[pfn - base] ?? zeroFlags(pfn), high);
+          const isFrame = pfn >= base && pfn - base < used.length / 2;
+          tally.add(isFrame ? flagsIn(used, pfn - base) : zeroFlags(pfn), high);
         } else if (high !== 0) tally.add(0, high);
       }
     }
@@ -162,11 +177,12 @@ export function readPageTypes(vm: Vm, { raw = false }: PageTypesOptions): PageTy
 
 /** `page-types` of the host: the zero page, then all frames of the pool. */
 export function readHostPageTypes(core: Core, { raw = false }: PageTypesOptions): PageTypes {
-  const { used } = flagsOf(core);
+  const used = usedFrames(core);
   const tally = new Tally();
   tally.add(2 ** Kpf.ZeroPage + 2 ** Kpf.Reserved, 0);
-  for (const flags of used) tally.add(flags, 0);
-  const untouched = (core.x.poolTotal(HOST_FRAMES) >>> 0) - used.length;
+  for (let n = 0; n < used.length / 2; n++) tally.add(flagsIn(used, n), 0);
+  // Frames never handed out are free.
+  const untouched = (core.x.poolTotal(HOST_FRAMES) >>> 0) - used.length / 2;
   if (untouched > 0) tally.add(2 ** Kpf.Buddy, 0, untouched);
   return tally.types(raw);
 }
