@@ -73,6 +73,10 @@ export interface CoreExports {
   /** Linear-memory address of the file's page behind vpn for write(2), 0 when there is none. */
   fileWrite(vm: Ptr, vpn: bigint): number;
   rangeStats(vm: Ptr, vpn: bigint, end: bigint): void;
+  pagemap(vm: Ptr, vpn: bigint, pages: number): void;
+  pagemapNext(vm: Ptr, vpn: bigint, end: bigint): bigint;
+  pageFlags(first: number, count: number): void;
+  pageCounts(first: number, count: number): void;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;
   check(): number;

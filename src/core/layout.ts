@@ -27,6 +27,7 @@ export const VM_DEV_STATE = 112;
 export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
+export const VM_LOCKED_VM = 208;
 export const VM_HUGETLB = 216;
 export const VM_MEMORY = 224;
 export const VM_MEMORY_MAX = 232;
@@ -48,6 +49,8 @@ export const STAT_ANON = 64;
 export const STAT_ANON_HUGE = 72;
 export const STAT_HUGETLB = 80;
 export const STAT_PSS = 88;
+export const STAT_PSS_DIRTY = 96;
+export const STAT_PSS_ANON = 104;
 
 export const HOST_SHARED = HOST + 204;
 
