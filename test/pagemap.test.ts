@@ -31,7 +31,7 @@ const THP = 1n << 22n;
 const ZERO = 1n << 24n;
 
 const ZERO_PFN = 0x60n;
-const HUGE_ZERO_PFN = 0x100000n;
+const HUGE_ZERO_PFN = 0x600n;
 
 const hvaOf = (vm: Vm, n: number): Hva => hvaAt(vm, n * PAGE);
 const entries = (vm: Vm, n: number, pages: number): bigint[] => {
@@ -278,7 +278,7 @@ function flagsOf(host: Host): (pfn: bigint) => bigint {
   const huge = host.kpageflags(Number(HUGE_ZERO_PFN), 512);
   return (pfn) => {
     if (pfn === ZERO_PFN) return zero;
-    return (pfn >= HUGE_ZERO_PFN ? huge[Number(pfn - HUGE_ZERO_PFN)] : pool[Number(pfn) - base]) as bigint;
+    return (pfn < base ? huge[Number(pfn - HUGE_ZERO_PFN)] : pool[Number(pfn) - base]) as bigint;
   };
 }
 

@@ -50,9 +50,3 @@ export enum Kpf {
   /** Of an anonymous page PG_anon_exclusive. */
   Owner2 = 34,
 }
-
-/**
- * Frames of the huge zero page: 512 numbers behind those of linear memory, which are all below 2^20. It has none of its
- * own; who reads it reads the zero page (docs/model-limits.md).
- */
-export const HUGE_ZERO_PFN = 0x100000;

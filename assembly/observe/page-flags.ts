@@ -2,9 +2,9 @@
 // maps it, so the owners are walked: cost follows what is there.
 // Reference: linux 6.18 fs/proc/page.c (stable_page_flags, kpagecount_read), mm/mlock.c; docs/model-limits.md says which
 // flags are kept. Per-CPU lists are empty, as after lru_add_drain_all: what reclaim may look at is on an LRU list.
-import { HUGE_ZERO_PFN, Kpf } from '../abi/page-flags';
+import { Kpf } from '../abi/page-flags';
 import { VM_LOCKED } from '../abi/vm-flags';
-import { HOST_FILES, HOST_FRAMES, HOST_VM_COUNT, SCRATCH, VM_BASE, VM_DIR_LEN, VM_SIZE, VPN_BASE, ZERO_PAGE } from '../base/layout';
+import { HOST_FILES, HOST_FRAMES, HOST_VM_COUNT, HUGE_ZERO_PAGE, SCRATCH, VM_BASE, VM_DIR_LEN, VM_SIZE, VPN_BASE, ZERO_PAGE } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { GROUP, poolBase, poolTotal } from '../frames/pool';
 import { FILE_NEXT } from '../mm/file';
@@ -39,7 +39,7 @@ export function pageFlags(first: u32, count: u32): void {
   for (let v: u32 = 0, vms = load<u32>(HOST_VM_COUNT); v < vms; v++) vmFlags(VM_BASE + <usize>v * VM_SIZE, first, count);
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) fileFlags(file, first, count);
   or(<u32>(ZERO_PAGE >> 12), ZERO | RESERVED, first, count);
-  orHuge(HUGE_ZERO_PFN, ZERO | THP, first, count);
+  orHuge(<u32>(HUGE_ZERO_PAGE >> 12), ZERO | THP, first, count);
   const base = poolBase(HOST_FRAMES);
   for (let n: u32 = 0; n < count; n++) {
     const p = SCRATCH + (<usize>n << 3);

@@ -1,7 +1,7 @@
 // /proc/PID/pagemap of the VMM. Reference: linux 6.18 fs/proc/task_mmu.c (pte_to_pagemap_entry, pagemap_pmd_range,
 // pagemap_hugetlb_range). A kernel without CONFIG_MEM_SOFT_DIRTY, as the recordings are from: bit 55 is never set.
-import { HUGE_ZERO_PFN, Pm, PM_SWAP_TYPE_BITS } from '../abi/page-flags';
-import { HOST_SWAP, SCRATCH, VPN_BASE, VPN_LIMIT, ZERO_PAGE } from '../base/layout';
+import { Pm, PM_SWAP_TYPE_BITS } from '../abi/page-flags';
+import { HOST_SWAP, HUGE_ZERO_PAGE, SCRATCH, VPN_BASE, VPN_LIMIT, ZERO_PAGE } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { max, min } from '../base/math';
 import { poolBase } from '../frames/pool';
@@ -49,7 +49,7 @@ function entry(vm: usize, vpn: u64, chunk: usize): u64 {
   }
   if (!bitGet(chunk + ZERO, i)) return 0;
   // The zero page is no vm_normal_page, so nothing is said of it; the huge one is a folio that is not anonymous.
-  return isAsOne(chunk) ? PRESENT | OF_FILE | (HUGE_ZERO_PFN + i) : PRESENT | (ZERO_PAGE >> 12);
+  return isAsOne(chunk) ? PRESENT | OF_FILE | ((HUGE_ZERO_PAGE >> 12) + i) : PRESENT | (ZERO_PAGE >> 12);
 }
 
 /** How many entries, of all processes, map the page that is mapped at vpn. */

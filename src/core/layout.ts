@@ -6,6 +6,7 @@ export const SCRATCH = 0x61000;
 export const SCRATCH_SIZE = 0x100000;
 export const EVENTS = 0x161000;
 export const RUN_BASE = 0x400000;
+export const HUGE_ZERO_PAGE = 0x600000;
 export const DYNAMIC = 0x800000;
 
 export const HOST_FRAMES = HOST + 0;

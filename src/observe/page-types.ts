@@ -1,9 +1,9 @@
 // The summary of the tool page-types: how many pages have which flags, of one process or of the host.
 // Reference: linux 6.18 tools/mm/page-types.c.
-import { HUGE_ZERO_PFN, Kpf, Pm } from '../../assembly/abi/page-flags.ts';
+import { Kpf, Pm } from '../../assembly/abi/page-flags.ts';
 import { type Hva, PAGE_SIZE } from '../address.ts';
 import type { Core } from '../core/core.ts';
-import { HOST_FRAMES, POOL_BASE } from '../core/layout.ts';
+import { HOST_FRAMES, HUGE_ZERO_PAGE, POOL_BASE } from '../core/layout.ts';
 import type { Vm } from '../vm.ts';
 import { readPageFlags } from './page-flags.ts';
 import { pieces } from './pagemap.ts';
@@ -151,10 +151,10 @@ export function readPageTypes(vm: Vm, { raw = false }: PageTypesOptions): PageTy
   const { core } = vm.host;
   const base = core.readU32(HOST_FRAMES + POOL_BASE);
   const used = usedFrames(core);
-  // What is no frame of the pool is a zero page. Pages of the huge one are alike behind the first.
+  // What is no frame of the pool is a zero page, the small one below the huge one, whose pages are alike behind the first.
   const zeros = new Map<number, number>();
   const zeroFlags = (pfn: number): number => {
-    const like = Math.min(pfn, HUGE_ZERO_PFN + 1);
+    const like = Math.min(pfn, (HUGE_ZERO_PAGE >>> 12) + 1);
     const flags = zeros.get(like) ?? Number(readPageFlags(core, like, 1)[0]);
     zeros.set(like, flags);
     return flags;
