@@ -1,7 +1,7 @@
 // Groups of 512 frames, contiguous and aligned: what a huge page is made of. Reference: linux mm/page_alloc.c, order 9.
 import { HOST_FRAMES } from '../base/layout';
 import { lock, unlock } from '../base/lock';
-import { frameZero } from './bytes';
+import { framesZero } from './bytes';
 import { GROUP, groupPop, groupPut, poolBase, poolBump, poolBumped, poolFresh, poolHigh, poolLock, poolPut, poolRegroup } from './pool';
 
 /** First frame of a zeroed group, 0 when free frames, however many, are none. */
@@ -15,7 +15,7 @@ export function hugeGetZeroed(): u32 {
     else if (poolRegroup(HOST_FRAMES)) first = groupPop(HOST_FRAMES);
   }
   unlock(poolLock(HOST_FRAMES));
-  if (first != 0 && !fresh) for (let i: u32 = 0; i < GROUP; i++) frameZero(first + i);
+  if (first != 0 && !fresh) framesZero(first, GROUP);
   return first;
 }
 
