@@ -21,8 +21,8 @@ import { count, event } from '../trace/events';
 import { folioSplit } from './huge';
 import { ksmStart, ksmUnmapped, NODE_FRAME, NODE_ITEMS, NODE_NEXT, NODE_SUM } from './ksm-page';
 import {
-  bucketOf, ENTRY_SUM, ENTRY_VM, ENTRY_VPN, link, nodeFree, nodeGet, prune, stablePrune, unlink, unlinkEntry, unstableAdd,
-  unstableFree,
+  bucketOf, ENTRY_SUM, ENTRY_VM, ENTRY_VPN, link, nodeFree, nodeGet, prune, stablePrune, unlink, unstableAdd, unstableFree,
+  unstableRemove,
 } from './ksm-tree';
 import { vmaFrom } from './look-up';
 import {
@@ -221,7 +221,7 @@ function mergeTwo(vm: usize, vpn: u64, item: usize, entry: usize, bucket: usize,
     link(stable, node);
     return;
   }
-  unlinkEntry(bucket, entry);
+  unstableRemove(bucket, entry);
   link(stable, node);
   attach(itemOf(otherVm, otherVpn, chunkOf(otherVm, otherVpn)), node);
   attach(item, node);
