@@ -75,7 +75,7 @@ export function unlink(bucket: usize, node: usize): void {
 }
 
 /** Nodes that nobody maps leave their bucket; they come free when no item is noted there. */
-export function prune(bucket: usize): void {
+function prune(bucket: usize): void {
   for (let node: usize = load<u32>(bucket); node != 0; ) {
     const next: usize = load<u32>(node, NODE_NEXT);
     if (load<u32>(node, NODE_FRAME) == 0 && load<u32>(node, NODE_ITEMS) == 0) {

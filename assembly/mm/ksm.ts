@@ -21,7 +21,7 @@ import { count, event } from '../trace/events';
 import { folioSplit } from './huge';
 import { ksmStart, ksmUnmapped, NODE_FRAME, NODE_ITEMS, NODE_NEXT, NODE_SUM } from './ksm-page';
 import {
-  bucketOf, ENTRY_SUM, ENTRY_VM, ENTRY_VPN, link, nodeFree, nodeGet, prune, stablePrune, unlink, unstableAdd, unstableFree,
+  bucketOf, ENTRY_SUM, ENTRY_VM, ENTRY_VPN, link, nodeFree, nodeGet, stablePrune, unlink, unstableAdd, unstableFree,
   unstableRemove,
 } from './ksm-tree';
 import { vmaFrom } from './look-up';
@@ -137,8 +137,9 @@ function look(vm: usize, vpn: u64, chunk: usize): void {
   if (item == 0) return;
   const i = <u32>vpn & 511;
   const frame = load<u32>(pageSlot(chunk, i));
+  const shared = bitGet(chunk + KSM, i);
   let sum: u64;
-  if (bitGet(chunk + KSM, i)) {
+  if (shared) {
     const own = frameNode(frame);
     if (load<u32>(item, ITEM_NODE) == <u32>own) return;
     sum = load<u64>(own, NODE_SUM); // nobody can have written it since
@@ -151,7 +152,7 @@ function look(vm: usize, vpn: u64, chunk: usize): void {
       return;
     }
   }
-  const node = stableSearch(frame, sum);
+  const node = stableSearch(frame, sum, shared);
   detach(item);
   if (node != 0) {
     if (merge(vm, vpn, node, 0)) attach(item, node);
@@ -175,23 +176,23 @@ function holds(entry: usize, frame: u32): bool {
 }
 
 /**
- * stable_tree_search: the node of the frame itself, or the first copy of the same contents that has room. Copies that are
- * no longer mapped are gone. One that is found and still has room with one more moves to the front.
+ * stable_tree_search: the node of the frame itself, if it is a shared one, or the first copy of the same contents that has
+ * room. Copies that are no longer mapped are passed over. One that is found and still has room with one more moves to the
+ * front: pages of zeros may have thousands of copies, and the first that has room is mostly the first of all.
  */
-function stableSearch(frame: u32, sum: u64): usize {
+function stableSearch(frame: u32, sum: u64, shared: bool): usize {
   const bucket = bucketOf(HOST_KSM_STABLE, sum);
   if (bucket == 0) return 0;
-  prune(bucket);
   let found: usize = 0;
-  for (let node: usize = load<u32>(bucket); node != 0; node = load<u32>(node, NODE_NEXT)) {
+  for (let node: usize = load<u32>(bucket); node != 0 && (shared || found == 0); node = load<u32>(node, NODE_NEXT)) {
     if (load<u64>(node, NODE_SUM) != sum) continue;
     const copy = load<u32>(node, NODE_FRAME);
-    if (copy == 0) continue; // nobody maps it any more
+    if (copy == 0) continue;
     if (copy == frame) return node;
     const items = load<u32>(node, NODE_ITEMS);
     if (found == 0 && items != 0 && items < MAX_SHARING && frameEqual(copy, frame)) found = node;
   }
-  if (found != 0 && load<u32>(found, NODE_ITEMS) + 1 < MAX_SHARING) {
+  if (found != 0 && load<u32>(found, NODE_ITEMS) + 1 < MAX_SHARING && load<u32>(bucket) != <u32>found) {
     unlink(bucket, found);
     link(bucket, found);
   }
