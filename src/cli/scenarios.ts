@@ -94,5 +94,5 @@ export async function runTo(
   const end = stepsUntil(run, at);
   while (run.position < end) await run.next();
   await closeAll(vms);
-  return { vm: vms.get(name) as Vm, run, scenario };
+  return { vm: vms.get(name) as Vm, vms, run, scenario };
 }
