@@ -108,6 +108,7 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
   const inspect = (usage: string, about: string, formats: string[], ...lines: string[]): Command =>
     command(usage, about, ...lines)
       .option('--at <step>', 'look after this step (default: at the end)')
+      .option('--vm <name>', 'look at this VM (default: the first; events: all)')
       .addOption(formatOption(...formats))
       .addOption(coreOption())
       .addOption(memoryOption())

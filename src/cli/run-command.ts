@@ -1,12 +1,15 @@
 // `slatbox run`: runs a scenario and says what each step did.
+import type { Vm } from '../machine.ts';
 import type { Params } from '../scenario/params.ts';
-import { ScenarioRun, type StepResult } from '../scenario/run.ts';
+import type { StepResult } from '../scenario/result.ts';
+import { ScenarioRun } from '../scenario/run.ts';
 import { formatSize } from '../size.ts';
 import { ExitCode } from './diagnostics.ts';
 import type { Colors, Io } from './io.ts';
 import { toJson } from './json.ts';
 import { Progress } from './progress.ts';
-import { type BuildOptions, openVm, parseFile, stepsUntil } from './scenarios.ts';
+import { sampleTable } from './sample-table.ts';
+import { type BuildOptions, closeAll, openMachine, parseFile, stepsUntil } from './scenarios.ts';
 
 export interface RunOptions extends BuildOptions {
   readonly format: 'text' | 'json';
@@ -25,8 +28,8 @@ export async function runCommand(
 ): Promise<ExitCode> {
   const { scenario, problems } = parseFile(io, file, options.params);
   if (!scenario) throw problems[0];
-  const vm = await openVm(scenario, options);
-  const run = new ScenarioRun(scenario, vm);
+  const vms = await openMachine(scenario, options);
+  const run = new ScenarioRun(scenario, vms);
   const end = stepsUntil(run, options.until);
   const text = options.format === 'text';
   const printer = new StepPrinter(io, c, options.all === true, run);
@@ -41,15 +44,17 @@ export async function runCommand(
     else results.push(result);
     progress.at(run.position);
   }
-  await vm.close();
+  await closeAll(vms);
   progress.clear();
   printer.flush();
 
-  const digest = vm.observe.digest();
-  const counters = vm.observe.counters();
+  const [first] = vms.values();
+  const digest = first?.host.digest();
+  const counters = first?.observe.counters() ?? {};
   const refused = options.strict === true && run.unexpected > 0;
   const ok = run.failed === 0 && !refused;
   if (text) {
+    if (run.samples.length > 0) io.out(sampleTable(run.samples));
     const total = run.passed + run.failed;
     const said =
       run.failed > 0
@@ -75,6 +80,8 @@ export async function runCommand(
         failed,
         unexpected,
         counters,
+        ...(vms.size > 1 && { vms: perVm(vms) }),
+        ...(run.samples.length > 0 && { samples: run.samples }),
         steps: results,
       }),
     );
@@ -82,6 +89,12 @@ export async function runCommand(
   if (run.failed > 0) return ExitCode.Failed;
   return refused ? ExitCode.Unexpected : ExitCode.Ok;
 }
+
+/** Of several VMs each its own; `counters` and `digest` beside it are the first VM's and the host's. */
+const perVm = (vms: ReadonlyMap<string, Vm>) =>
+  Object.fromEntries(
+    [...vms].map(([name, { observe }]) => [name, { digest: observe.digest(), counters: observe.counters() }]),
+  );
 
 const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
 
@@ -99,7 +112,8 @@ class StepPrinter {
   readonly #all: boolean;
   readonly #labelWidth: number;
   #round: Round | undefined;
-  #rss = 0;
+  /** By VM. */
+  readonly #rss = new Map<string, number>();
 
   constructor(io: Io, c: Colors, all: boolean, run: ScenarioRun) {
     this.#io = io;
@@ -114,7 +128,7 @@ class StepPrinter {
       return;
     }
     this.flush();
-    this.#rss = result.rss;
+    this.#rss.set(result.vm, result.rss);
     const c = this.#c;
     const { label, kind, title, text, expectations, ok, unexpected, rss } = result;
     const number = label.padStart(this.#labelWidth);
@@ -138,13 +152,13 @@ class StepPrinter {
     }
   }
 
-  #fold({ label, rss }: StepResult): void {
+  #fold({ label, vm, rss }: StepResult): void {
     const name = label.slice(0, label.lastIndexOf('.'));
     if (this.#round?.name !== name) this.flush();
-    this.#round ??= { name, steps: 0, rss: [this.#rss] };
+    this.#round ??= { name, steps: 0, rss: [this.#rss.get(vm) ?? 0] };
     this.#round.steps++;
     if (this.#round.rss.at(-1) !== rss) this.#round.rss.push(rss);
-    this.#rss = rss;
+    this.#rss.set(vm, rss);
   }
 
   /** One line for the round that was folded. */

@@ -50,6 +50,8 @@ export function readCounters(vm: Vm): Counters {
     'host.hugetlb': core.readNumber(vm.ptr + VM_HUGETLB) * HUGE,
     'ksm.shared': vm.host.ksm.pagesShared,
     'host.swap': core.readNumber(vm.ptr + VM_SWAP) * PAGE_SIZE,
+    'pool.used': frames.used * PAGE_SIZE,
+    'swap.used': vm.host.swap().used * PAGE_SIZE,
     'frames.free': frames.free,
     'frames.used': frames.used,
     'slat.mapped': core.readNumber(vm.ptr + VM_MAPPED),

@@ -6,6 +6,8 @@ export const COUNTERS: readonly string[] = [
   'host.swap',
   'host.pss',
   'host.hugetlb',
+  'pool.used',
+  'swap.used',
   'frames.free',
   'frames.used',
   'faults.minor',
@@ -33,5 +35,17 @@ export const COUNTERS: readonly string[] = [
   'events.total',
 ];
 
-/** Counters that are bytes, shown with units. */
-export const isBytes = (name: string): boolean => name.startsWith('host.') || name.endsWith('.bytes');
+/** Counters of the host: the same for each of its VMs. */
+export const HOST_COUNTERS: readonly string[] = [
+  'pool.used',
+  'swap.used',
+  'frames.free',
+  'frames.used',
+  'ksm.shared',
+  'metadata.bytes',
+  'events.total',
+];
+
+/** Counters that are bytes, shown with units; also behind the name of a VM. */
+export const isBytes = (name: string): boolean =>
+  /(^|\.)(host\.[a-z]+|pool\.used|swap\.used|metadata\.bytes)$/.test(name);

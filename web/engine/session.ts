@@ -1,17 +1,17 @@
 // A machine, a timeline and the way back: everything the page asks of the engine, in process.
 // The worker exposes it through comlink; tests use it as it is. Reference: docs/web.md "Time travel".
 import { SlatboxError } from '../../src/errors.ts';
-import { type Checkpoint, createSandbox, threadsMissing, type Vm } from '../../src/machine.ts';
+import { type Checkpoint, threadsMissing, type Vm } from '../../src/machine.ts';
 import {
   type Action,
   builtins,
+  createMachine,
   flatten,
   loadScenario,
   type RunState,
   type Scenario,
   ScenarioRun,
   type StepResult,
-  sandboxOptions,
 } from '../../src/scenario/index.ts';
 import { matches } from '../model/events.ts';
 
@@ -56,6 +56,9 @@ interface Timeline {
   readonly scenario: Scenario;
   readonly infos: readonly StepInfo[];
   readonly actions: readonly Action[];
+  /** By name, in the order of the file. */
+  readonly vms: ReadonlyMap<string, Vm>;
+  /** The one that the page looks at. */
   readonly vm: Vm;
   readonly run: ScenarioRun;
   readonly checkpoints: Checkpoints<Saved>;
@@ -80,7 +83,8 @@ export class Session implements EnginePort {
       const found = builtins.find((s) => s.name === name);
       if (!found) throw new SlatboxError('SLB-901', `no scenario "${name}"`, 'choose one from the list');
       const scenario = loadScenario(found.text, name);
-      const vm = await createVm(scenario);
+      const vms = await createVms(scenario);
+      const vm = [...vms.values()][0] as Vm;
       const flat = flatten(scenario);
       const infos = flat.map((s) => ({
         label: s.label,
@@ -94,15 +98,16 @@ export class Session implements EnginePort {
         scenario,
         infos,
         actions: flat.map((s) => s.action),
+        vms,
         vm,
-        run: new ScenarioRun(scenario, vm),
+        run: new ScenarioRun(scenario, vms),
         checkpoints: new Checkpoints(CHECKPOINTS),
         eventsFrom: vm.host.events.next,
       };
       for (const { at, line } of insertions) timeline = spliced(timeline, at, line);
       const before = this.#timeline;
       this.#timeline = timeline;
-      await before?.vm.close();
+      for (const old of before?.vms.values() ?? []) await old.close();
       return opened(timeline, await advance(timeline, step));
     });
   }
@@ -170,21 +175,20 @@ export class Session implements EnginePort {
 }
 
 /** A page that is not isolated has no threads: there vCPUs take turns. */
-function createVm({ machine }: Scenario): Promise<Vm> {
-  const { threads, ...options } = sandboxOptions(machine);
-  return createSandbox({ ...options, threads: threads === true && threadsMissing() === undefined });
+function createVms({ machine }: Scenario): Promise<ReadonlyMap<string, Vm>> {
+  return createMachine(machine, threadsMissing() === undefined ? {} : { threads: false });
 }
 
 /** The step of a console line put in at `at`; the machine stays where it is. */
 function spliced(timeline: Timeline, at: number, line: string): Timeline {
-  const { scenario, vm, run } = timeline;
+  const { scenario, vms, run } = timeline;
   const position = Math.min(at, timeline.actions.length);
   const action = actionOf(line, scenario);
   const actions = inserted(timeline.actions, position, action);
   const info: StepInfo = { label: '+', title: titleOf(action), kind: action.kind, line };
   const infos = inserted(timeline.infos, position, info);
   const state = run.save();
-  const next = new ScenarioRun({ ...scenario, steps: actions }, vm);
+  const next = new ScenarioRun({ ...scenario, steps: actions }, vms);
   next.load(state);
   timeline.checkpoints.dropAfter(position);
   return { ...timeline, actions, infos, run: next };
@@ -213,11 +217,11 @@ function actionOf(line: string, scenario: Scenario): Action {
  * long (but never without having moved), so that the caller can show how far it is, or change its mind.
  */
 async function advance(timeline: Timeline, step: number): Promise<StepResult[]> {
-  const { run, vm, checkpoints } = timeline;
+  const { run, vm, vms, checkpoints } = timeline;
   const target = Math.min(Math.max(0, step), run.steps.length);
   const results: StepResult[] = [];
   const save = () => {
-    if (!checkpoints.wants(run.position) || residentBytes(vm) > CHECKPOINT_BYTES) return;
+    if (!checkpoints.wants(run.position) || residentBytes(vms) > CHECKPOINT_BYTES) return;
     const { eventsFrom } = timeline;
     checkpoints.add(run.position, { host: vm.host.checkpoint(), run: run.save(), eventsFrom });
   };
@@ -239,9 +243,13 @@ async function advance(timeline: Timeline, step: number): Promise<StepResult[]> 
   return results;
 }
 
-const residentBytes = (vm: Vm): number => {
-  const counters = vm.observe.counters();
-  return (counters['host.rss'] ?? 0) + (counters['host.swap'] ?? 0);
+const residentBytes = (vms: ReadonlyMap<string, Vm>): number => {
+  let bytes = 0;
+  for (const { observe } of vms.values()) {
+    const counters = observe.counters();
+    bytes += (counters['host.rss'] ?? 0) + (counters['host.swap'] ?? 0);
+  }
+  return bytes;
 };
 
 function opened(timeline: Timeline, results: readonly StepResult[]): Opened {
