@@ -49,6 +49,7 @@ export function readCounters(vm: Vm): Counters {
     'host.pss': vm.host.ksm.pagesShared === 0 ? rss : pss(vm),
     'host.hugetlb': core.readNumber(vm.ptr + VM_HUGETLB) * HUGE,
     'ksm.shared': vm.host.ksm.pagesShared,
+    'ksm.saved': vm.host.ksm.pagesSaved * PAGE_SIZE,
     'host.swap': core.readNumber(vm.ptr + VM_SWAP) * PAGE_SIZE,
     'pool.used': frames.used * PAGE_SIZE,
     'swap.used': vm.host.swap().used * PAGE_SIZE,

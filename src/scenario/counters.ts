@@ -1,5 +1,5 @@
 // The counters that `expect` may name. Values come from `vm.observe.counters()`; a test holds the two equal.
-import { REQUESTS } from './schema.ts';
+import { FUNC_NAMES } from '../observe/names.ts';
 
 export const COUNTERS: readonly string[] = [
   'host.rss',
@@ -21,7 +21,7 @@ export const COUNTERS: readonly string[] = [
   'exits.oom',
   'notifier.calls',
   'hostcalls.total',
-  ...REQUESTS.filter((r) => r !== 'info').map((r) => `hostcalls.${r}`),
+  ...FUNC_NAMES.filter((r) => r !== 'info').map((r) => `hostcalls.${r}`),
   'requests.total',
   'requests.failed',
   'vmas.count',
@@ -31,6 +31,7 @@ export const COUNTERS: readonly string[] = [
   'reclaim.swapout',
   'ksm.merged',
   'ksm.shared',
+  'ksm.saved',
   'metadata.bytes',
   'events.total',
 ];
@@ -42,10 +43,11 @@ export const HOST_COUNTERS: readonly string[] = [
   'frames.free',
   'frames.used',
   'ksm.shared',
+  'ksm.saved',
   'metadata.bytes',
   'events.total',
 ];
 
 /** Counters that are bytes, shown with units; also behind the name of a VM. */
 export const isBytes = (name: string): boolean =>
-  /(^|\.)(host\.[a-z]+|pool\.used|swap\.used|metadata\.bytes)$/.test(name);
+  /(^|\.)(host\.[a-z]+|pool\.used|swap\.used|ksm\.saved|metadata\.bytes)$/.test(name);

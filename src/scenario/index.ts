@@ -1,6 +1,7 @@
 // Scenarios for library users: parse, run, built-ins. No Node in here: it works in a page's worker.
 
 export { type Builtin, builtin, builtins } from './builtins/index.ts';
+export { isBytes } from './counters.ts';
 export type { Expectation } from './expect.ts';
 export { type FlatStep, flatten } from './flatten.ts';
 export { createMachine, type MachineBuild } from './machine.ts';

@@ -152,10 +152,10 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(() => textOf(place)).toContain('512 MiB from 0x80_0000_0000');
     await page.keyboard.press('Shift+ArrowRight');
     await eventually(() => textOf(place)).toContain('+8 KiB');
-    await eventually(() => map.getAttribute('aria-label')).toContain('backed');
+    await eventually(() => map.getAttribute('aria-label')).toContain('anonymous');
     await page.keyboard.press('v');
     const twin = page.getByRole('region', { name: 'The map as text' });
-    await eventually(() => textOf(twin.getByRole('row').nth(1))).toMatch(/^0x800000000064 MiBbacked$/);
+    await eventually(() => textOf(twin.getByRole('row').nth(1))).toMatch(/^0x800000000064 MiBanonymous$/);
     await page.keyboard.press('2');
     await eventually(() => textOf(twin)).toContain('mapped writable');
     await page.keyboard.press('0');

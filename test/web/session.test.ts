@@ -20,6 +20,7 @@ async function seekTo(session: Session, step: number): Promise<Frame> {
 const place: Place = {
   scenario: 'guard-pages',
   step: 0,
+  vm: undefined,
   selection: undefined,
   lens: 'backing',
   insertions: [],
@@ -117,14 +118,14 @@ describe('session', () => {
     await seekTo(session, 5);
     const [frame, walk, digest, back] = await Promise.all([
       session.seek(6),
-      session.walk(36n << 20n),
+      session.look(0, 36n << 20n),
       session.digest(),
       session.seek(0),
     ]);
     expect(value(frame).results[0]?.text).toContain('at once');
-    expect(value(walk)).toMatchObject({ hpa: undefined, page: 'a' });
+    expect(value(walk)).toMatchObject({ walk: { hpa: undefined, page: 'a' }, page: { letter: 'a' } });
     expect(value(digest)).toMatch(/^[0-9a-f]{16}$/);
-    expect(value(back).counters['host.rss']).toBe(0);
+    expect(value(back).vms[0]?.counters['host.rss']).toBe(0);
   });
 
   it('an answer without a scenario is an error with a code', async () => {
@@ -139,7 +140,7 @@ describe('store', () => {
     store = createPageStore(new Session());
     await store.getState().start(place);
   });
-  const rss = () => store.getState().frame?.counters['host.rss'];
+  const rss = () => store.getState().frame?.vms[0]?.counters['host.rss'];
 
   it('starts with a machine, a picture and a walk', () => {
     const { phase, frame, raster, walk, selection } = store.getState();
