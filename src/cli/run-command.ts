@@ -3,16 +3,16 @@ import type { Vm } from '../machine.ts';
 import type { Params } from '../scenario/params.ts';
 import type { StepResult } from '../scenario/result.ts';
 import { ScenarioRun } from '../scenario/run.ts';
-import { formatSize } from '../size.ts';
 import { ExitCode } from './diagnostics.ts';
 import type { Colors, Io } from './io.ts';
 import { toJson } from './json.ts';
 import { Progress } from './progress.ts';
 import { sampleTable } from './sample-table.ts';
 import { type BuildOptions, closeAll, openMachine, parseFile, stepsUntil } from './scenarios.ts';
+import { plural, StepPrinter } from './step-printer.ts';
 
 export interface RunOptions extends BuildOptions {
-  readonly format: 'text' | 'json';
+  readonly format: 'text' | 'json' | 'table';
   readonly until?: string;
   readonly strict?: boolean;
   readonly all?: boolean;
@@ -41,7 +41,7 @@ export async function runCommand(
   while (run.position < end) {
     const result = (await run.next()) as StepResult;
     if (text) printer.print(result);
-    else results.push(result);
+    else if (options.format === 'json') results.push(result);
     progress.at(run.position);
   }
   await closeAll(vms);
@@ -54,7 +54,7 @@ export async function runCommand(
   const refused = options.strict === true && run.unexpected > 0;
   const ok = run.failed === 0 && !refused;
   if (text) {
-    if (run.samples.length > 0) io.out(sampleTable(run.samples));
+    if (run.samples.length > 0) io.out(`\n${sampleTable(run.samples)}\n`);
     const total = run.passed + run.failed;
     const said =
       run.failed > 0
@@ -65,6 +65,8 @@ export async function runCommand(
     io.out(
       `${verdict}  ${said}, ${plural(end, 'step')}, ${plural(counters['events.total'] ?? 0, 'event')}${guest}  digest ${digest}\n`,
     );
+  } else if (options.format === 'table') {
+    if (run.samples.length > 0) io.out(sampleTable(run.samples));
   } else {
     const { passed, failed, unexpected } = run;
     const { title } = scenario;
@@ -95,81 +97,3 @@ const perVm = (vms: ReadonlyMap<string, Vm>) =>
   Object.fromEntries(
     [...vms].map(([name, { observe }]) => [name, { digest: observe.digest(), counters: observe.counters() }]),
   );
-
-const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
-
-/** A later round of a repeat, folded: its name, how many steps, and where RSS went. */
-interface Round {
-  readonly name: string;
-  steps: number;
-  readonly rss: number[];
-}
-
-/** Text output; each round after the first is folded into one line. */
-class StepPrinter {
-  readonly #io: Io;
-  readonly #c: Colors;
-  readonly #all: boolean;
-  readonly #labelWidth: number;
-  #round: Round | undefined;
-  /** By VM. */
-  readonly #rss = new Map<string, number>();
-
-  constructor(io: Io, c: Colors, all: boolean, run: ScenarioRun) {
-    this.#io = io;
-    this.#c = c;
-    this.#all = all;
-    this.#labelWidth = run.steps.reduce((w, s) => (all || s.first ? Math.max(w, s.label.length) : w), 3);
-  }
-
-  print(result: StepResult): void {
-    if (!this.#all && !result.first && result.ok && !result.unexpected) {
-      this.#fold(result);
-      return;
-    }
-    this.flush();
-    this.#rss.set(result.vm, result.rss);
-    const c = this.#c;
-    const { label, kind, title, text, expectations, ok, unexpected, rss } = result;
-    const number = label.padStart(this.#labelWidth);
-    const head = `${c.dim(number)} `;
-    if (kind === 'note') {
-      this.#io.out(`${head}  ${c.italic(text)}\n`);
-      return;
-    }
-    const mark =
-      expectations.length === 0 ? (unexpected ? c.yellow('!') : ' ') : ok ? c.green('✓') : c.red('✗');
-    const shown = kind === 'expect' ? `expect ${text}` : `${title.padEnd(36)}  ${text}`;
-    this.#io.out(`${head}${mark} ${shown.trimEnd()}\n`);
-    if (!ok) {
-      const indent = ' '.repeat(this.#labelWidth + 3);
-      for (const e of expectations.filter((e) => !e.ok)) {
-        this.#io.out(
-          `${indent}${c.red(`expected ${e.expected}`)}\n${indent}${c.red(`actual   ${e.actual}`)}\n`,
-        );
-      }
-      this.#io.out(`${indent}${c.dim(`line ${result.line}, rss ${formatSize(rss)}`)}\n`);
-    }
-  }
-
-  #fold({ label, vm, rss }: StepResult): void {
-    const name = label.slice(0, label.lastIndexOf('.'));
-    if (this.#round?.name !== name) this.flush();
-    this.#round ??= { name, steps: 0, rss: [this.#rss.get(vm) ?? 0] };
-    this.#round.steps++;
-    if (this.#round.rss.at(-1) !== rss) this.#round.rss.push(rss);
-    this.#rss.set(vm, rss);
-  }
-
-  /** One line for the round that was folded. */
-  flush(): void {
-    if (!this.#round) return;
-    const { name, steps, rss } = this.#round;
-    const way = rss.map(formatSize).join(' → ');
-    const said = `rss ${way}`.padEnd(38);
-    this.#io.out(
-      `${this.#c.dim(name.padStart(this.#labelWidth))} ${this.#c.green('✓')} ${said}${this.#c.dim(plural(steps, 'step'))}\n`,
-    );
-    this.#round = undefined;
-  }
-}

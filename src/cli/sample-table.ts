@@ -27,5 +27,5 @@ export function sampleTable(samples: readonly Sample[]): string {
     return `${'#'.repeat(part(used))}${'~'.repeat(part(used + swap) - part(used))}`;
   };
   const lines = [line(head), ...samples.map(({ memory }, i) => `${line(rows[i] ?? [])}  ${bar(memory)}`)];
-  return `\n${lines.map((text) => text.trimEnd()).join('\n')}\n\n`;
+  return `${lines.map((text) => text.trimEnd()).join('\n')}\n`;
 }

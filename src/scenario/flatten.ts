@@ -8,34 +8,43 @@ export interface FlatStep {
   /** `3`, or inside a repeat `3[14].2`: second step of round 14 of step 3. In `each` a round is a VM: `3[b].2`. */
   readonly label: string;
   readonly action: Action;
-  /** In a first round of all repeats around it, or in none. */
-  readonly first: boolean;
+  /** Of what it is a later round: `4[2…100]` of a repeat, `4[b]` of an `each`; undefined in first rounds, and in none. */
+  readonly later: string | undefined;
+}
+
+/** Where a list of steps stands. */
+interface Around {
+  readonly prefix: string;
+  readonly offset: bigint;
+  readonly later: string | undefined;
+  readonly vm: string | undefined;
 }
 
 /** Unrolls repeats; `advance` moves every gpa inside on by one more with each round. In `each` a step is about the VM of the round. */
 export function flatten({ steps }: Pick<Scenario, 'steps'>): FlatStep[] {
   const flat: FlatStep[] = [];
-  const visit = (
-    list: readonly Step[],
-    prefix: string,
-    offset: bigint,
-    first: boolean,
-    vm?: string,
-  ): void => {
+  const visit = (list: readonly Step[], around: Around): void => {
+    const { prefix, offset, later, vm } = around;
     for (const [i, step] of list.entries()) {
       const label = `${prefix}${i + 1}`;
+      const round = (name: string | number, r: number, all: string, more: Partial<Around>): void =>
+        visit((step as { steps: readonly Step[] }).steps, {
+          ...around,
+          prefix: `${label}[${name}].`,
+          later: later ?? (r > 0 ? `${label}[${all}]` : undefined),
+          ...more,
+        });
       if (step.kind === 'repeat') {
-        for (let r = 0; r < step.times; r++) {
-          visit(step.steps, `${label}[${r + 1}].`, offset + step.advance * BigInt(r), first && r === 0, vm);
+        const { times, advance } = step;
+        for (let r = 0; r < times; r++) {
+          round(r + 1, r, times > 2 ? `2…${times}` : '2', { offset: offset + advance * BigInt(r) });
         }
       } else if (step.kind === 'each') {
-        for (const [r, name] of step.vms.entries()) {
-          visit(step.steps, `${label}[${name}].`, offset, first && r === 0, name);
-        }
-      } else flat.push({ index: flat.length, label, first, action: about(vm, moved(step, offset)) });
+        for (const [r, name] of step.vms.entries()) round(name, r, name, { vm: name });
+      } else flat.push({ index: flat.length, label, later, action: about(vm, moved(step, offset)) });
     }
   };
-  visit(steps, '', 0n, true);
+  visit(steps, { prefix: '', offset: 0n, later: undefined, vm: undefined });
   return flat;
 }
 

@@ -108,12 +108,13 @@ export class ScenarioRun {
     return this.#ended(step, this.#together(before, action, done, 'at once'));
   }
 
-  #ended({ index, label, first, action: { kind, line } }: FlatStep, effect: Effect): StepResult {
+  #ended({ index, label, later, action: { kind, line } }: FlatStep, effect: Effect): StepResult {
     this.#position++;
     const met = effect.expectations.filter((e) => e.ok).length;
     this.#passed += met;
     this.#failed += effect.expectations.length - met;
     if (effect.unexpected) this.#unexpected++;
+    const first = later === undefined;
     return { index, label, first, kind, line, ...effect, ok: met === effect.expectations.length };
   }
 

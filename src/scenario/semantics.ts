@@ -222,7 +222,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
       unknown(
         key,
         path,
-        registers.map((name) => `${vm}.${name}`),
+        (vm === ALL_VMS ? COUNTERS : registers).map((name) => `${vm}.${name}`),
       );
       return;
     }

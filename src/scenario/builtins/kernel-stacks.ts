@@ -1,0 +1,76 @@
+// Reference: the pvmemcontrol cover letters: "They also allow kernel memory, such as kernel stacks and task_structs to be
+// paravirtualized". THREAD_SIZE of x86-64 is 16 KiB.
+export const kernelStacks = `version: 1
+title: Kernel stacks given back when threads die
+about: |
+  A thread pool grows to 2048 threads and shrinks to 1024, four times. A kernel stack is 16 KiB; Linux keeps those of
+  dead threads for the next ones, and so the host keeps them too. One guest says nothing, one drops each stack as its
+  thread dies (DONTNEED), one marks it as free to take (FREE). The first is never told; the second pays four page
+  faults for each new thread; the third pays none as long as the host is not short, and the host takes what it needs
+  when it is. Assumed: the pages of a stack lie together (no VMAP_STACK: then it is four requests of a page each).
+machine:
+  memory: 256M
+  pool: 160M
+  swap: 64M
+  vms: { keep: {}, drop: {}, lazy: {} }
+params: { threads: 1024, stacks: 32M }
+steps:
+  - each:
+      steps:
+        - info: {}
+        - touch: { gpa: 64M, len: "\${stacks}", write: true }
+  - sample: 2048 threads each
+  - note: Every second thread dies, and is there again in the next round
+  - repeat:
+      times: 4
+      steps:
+        - each:
+            vms: [drop]
+            steps:
+              - repeat:
+                  times: "\${threads}"
+                  advance: 32K
+                  steps:
+                    - dontneed: { gpa: 64M, len: 16K, id: dead }
+              - expect: { dead.errno: 0 }
+        - each:
+            vms: [lazy]
+            steps:
+              - repeat:
+                  times: "\${threads}"
+                  advance: 32K
+                  steps:
+                    - free: { gpa: 64M, len: 16K, id: dead }
+              - expect: { dead.errno: 0 }
+        - sample: half of the threads are dead
+        - each:
+            steps:
+              - touch: { gpa: 64M, len: "\${stacks}", write: true, id: born }
+              - expect: { born.exit: none }
+  - sample: all threads are back
+  - expect:
+      keep.faults.minor: 8193
+      drop.faults.minor: 24577
+      lazy.faults.minor: 8193
+      keep.hostcalls.total: 0
+      drop.hostcalls.dontneed: 4096
+      lazy.hostcalls.free: 4096
+  - note: They die once more, and the host runs short
+  - each:
+      vms: [drop]
+      steps:
+        - repeat: { times: "\${threads}", advance: 32K, steps: [{ dontneed: { gpa: 64M, len: 16K } }] }
+  - each:
+      vms: [lazy]
+      steps:
+        - repeat: { times: "\${threads}", advance: 32K, steps: [{ free: { gpa: 64M, len: 16K } }] }
+  - sample: half of the threads are dead
+  - touch: { vm: keep, gpa: 128M, len: 92M, write: true, id: pressure }
+  - sample: keep needs 92M more
+  - expect:
+      pressure.exit: none
+      drop.host.rss: 16M+4K
+      lazy.host.rss: { max: 20M }
+      lazy.reclaim.lazyfree: { min: 3000 }
+      swap.used: 0
+`;
