@@ -20,17 +20,17 @@ interface Shown {
   readonly whose: string;
 }
 const RSS: Shown = { key: 'host.rss', name: 'RSS', whose: 'VMM, mapped' };
-const HUGETLB: Shown = { key: 'host.hugetlb', name: 'hugetlb', whose: 'VMM, not in RSS' };
+const HUGETLB: Shown = { key: 'host.hugetlb', name: 'hugetlb', whose: 'VMM, mapped' };
+const SWAP: Shown = { key: 'host.swap', name: 'Swap', whose: 'VMM process' };
 const REST: readonly Shown[] = [
-  { key: 'host.swap', name: 'Swap', whose: 'VMM process' },
   { key: 'slat.mapped', name: 'SLAT entries', whose: 'KVM' },
-  { key: 'requests.total', name: 'Requests', whose: 'device' },
   { key: 'vmas.count', name: 'VMAs', whose: 'VMM process' },
 ];
 
 export function Summary({ frame, machine, vm, last, before }: SummaryProps) {
   const ram = machine.ram.reduce((sum, r) => sum + r.size, 0);
   const counters = frame.vms[vm]?.counters ?? {};
+  // hugetlb pages are never swapped.
   const isHugetlb = machine.backing.startsWith('hugetlb');
   const tile = ({ key, name, whose }: Shown) => (
     <Tile
@@ -60,6 +60,7 @@ export function Summary({ frame, machine, vm, last, before }: SummaryProps) {
         value={bytesText(frame.host.used)}
         delta={signed(last ? last.memory.used - (before?.memory.used ?? 0) : 0, bytesText)}
       />
+      {isHugetlb ? null : tile(SWAP)}
       {REST.map(tile)}
     </dl>
   );
