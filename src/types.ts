@@ -59,6 +59,10 @@ export interface VmOptions {
   readonly maxMapCount?: number;
   /** RLIMIT_MEMLOCK in bytes for a VMM without CAP_IPC_LOCK; omitted: privileged, no limit. */
   readonly memlock?: Size;
+  /** memory.max of the VM's memory cgroup, rounded down to pages: frames of its RAM and its files. Omitted: no limit. */
+  readonly memoryLimit?: Size;
+  /** memory.swap.max: swap of its RAM and its files. Omitted: no limit. */
+  readonly swapLimit?: Size;
   /** pvmemcontrol generation. Default `pvmemcontrol`. */
   readonly abi?: AbiName;
 }

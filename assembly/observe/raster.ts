@@ -4,7 +4,8 @@
 //
 // Cell, all lenses: bit 0 = RAM (in a slot). Then by lens:
 //   backing     5…1 the highest PageKind in it · 7…6 how full of mapped pages: 0 < ¼ … 3 ≥ ¾
-//   slat        1 mapped read-only · 2 mapped writable (cells of one page), 1 = some entry present (larger cells)
+//   slat        1 mapped read-only · 2 mapped writable (cells of one page), 1 = some entry present (larger cells);
+//               3 by a leaf of 2 MiB
 //   protection  1 readable · 2 writable · 3 locked · 4 dontdump · 5 mergeable, of any VMA in the cell
 import { PageKind } from '../abi/page-kind';
 import { VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_READ, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
@@ -15,7 +16,7 @@ import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
 import { fileOf, filePage } from '../mm/file';
 import { BACKED, chunkAt, chunkIndex, chunkOf, HINT_SWAPPED, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, planeEmpty, SWAPPED } from '../mm/page-state';
 import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
-import { EPT_RWX, EPT_W, leafTable, nextLeafTable, tableCount } from '../slat/entry';
+import { EPT_HUGE, EPT_RWX, EPT_W, entryTable, level2Entry, nextLevel2, tableCount } from '../slat/entry';
 import { chunkKind, pageKind } from './page-kind';
 
 export enum Lens {
@@ -146,10 +147,14 @@ function cached(vm: usize, vma: usize, vpn: u64, end: u64, origin: u64, shift: u
 }
 
 function slat(vm: usize, origin: u64, from: u64, to: u64, shift: u64): void {
-  for (let gfn = nextLeafTable(vm, from, to); gfn < to; gfn = nextLeafTable(vm, gfn, to)) {
+  for (let gfn = nextLevel2(vm, from, to); gfn < to; gfn = nextLevel2(vm, gfn, to)) {
     const stop = min(to, ((gfn >> 9) + 1) << 9);
-    const table = leafTable(vm, gfn);
-    if (load<u16>(tableCount(table)) != 0) {
+    const entry = load<u64>(level2Entry(vm, gfn));
+    const table = entryTable(entry);
+    if ((entry & EPT_HUGE) != 0) {
+      const bits: u32 = shift < 9 && (entry & EPT_W) != 0 ? 8 | 4 : 8 | 2;
+      for (let cell = <usize>((gfn - origin) >> shift), last = <usize>((stop - 1 - origin) >> shift); cell <= last; cell++) mark(cell, bits);
+    } else if (load<u16>(tableCount(table)) != 0) {
       if (shift >= 9) mark(<usize>((gfn - origin) >> shift), 2);
       else {
         for (let g = gfn; g < stop; g++) {

@@ -18,7 +18,12 @@ export interface CoreExports {
     bar0: bigint,
   ): Ptr;
   vmAddRam(vm: Ptr, gfn: bigint, pages: bigint, offset: bigint, flags: number): number;
+  /** Takes back the VM made last, which nobody has used yet. */
+  vmUndo(vm: Ptr): void;
   vmSetBar0(vm: Ptr, gpa: bigint): void;
+  /** Limits of the VM's memory and swap in pages, 2^64 - 1 for none. */
+  setMemoryMax(vm: Ptr, pages: bigint): void;
+  setSwapMax(vm: Ptr, pages: bigint): void;
 
   runOf(vm: Ptr, cpu: number): Ptr;
   /** This instance acts for the vCPU of `run` from now on; 0 for nobody (the main thread). */

@@ -6,6 +6,9 @@ import {
   VM_COUNTERS,
   VM_HUGETLB,
   VM_MAPPED,
+  VM_MAPPED_HUGE,
+  VM_MEMORY,
+  VM_MEMORY_SWAP,
   VM_RSS,
   VM_SWAP,
   VM_VMA_COUNT,
@@ -32,6 +35,10 @@ const NAMES: Readonly<Record<string, Counter>> = {
   'reclaim.lazyfree': Counter.ReclaimLazy,
   'reclaim.swapout': Counter.ReclaimSwapout,
   'ksm.merged': Counter.KsmMerged,
+  'memory.events.max': Counter.MemoryMax,
+  'memory.events.oom': Counter.MemoryOom,
+  'memory.swap.events.max': Counter.SwapMax,
+  'memory.swap.events.fail': Counter.SwapFail,
 };
 
 const HUGE = 2 ** 21;
@@ -53,9 +60,12 @@ export function readCounters(vm: Vm): Counters {
     'host.swap': core.readNumber(vm.ptr + VM_SWAP) * PAGE_SIZE,
     'pool.used': frames.used * PAGE_SIZE,
     'swap.used': vm.host.swap().used * PAGE_SIZE,
+    'memory.current': core.readNumber(vm.ptr + VM_MEMORY) * PAGE_SIZE,
+    'memory.swap.current': core.readNumber(vm.ptr + VM_MEMORY_SWAP) * PAGE_SIZE,
     'frames.free': frames.free,
     'frames.used': frames.used,
     'slat.mapped': core.readNumber(vm.ptr + VM_MAPPED),
+    'slat.mapped2m': core.readNumber(vm.ptr + VM_MAPPED_HUGE),
     'vmas.count': core.readU32(vm.ptr + VM_VMA_COUNT),
     'metadata.bytes': vm.host.metadataBytes(),
     'events.total': core.readU32(HOST_EVENT_SEQ),

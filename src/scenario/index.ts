@@ -7,6 +7,7 @@ export { type FlatStep, flatten } from './flatten.ts';
 export { createMachine, type MachineBuild } from './machine.ts';
 export { sizeText } from './outcome.ts';
 export type { ScenarioVm, ScenarioVms } from './port.ts';
+export { REQUESTS, type RequestName } from './requests.ts';
 export type { LaneResult, Sample, StepResult } from './result.ts';
 export { type RunState, ScenarioRun } from './run.ts';
 export {
@@ -19,6 +20,5 @@ export {
   type Scenario,
   type Step,
 } from './scenario.ts';
-export { REQUESTS, type RequestName } from './schema.ts';
 export { changeIn, type HostMemory } from './snapshot.ts';
 export { ONLY_VM, sandboxOptions } from './vms.ts';

@@ -137,6 +137,8 @@ describe('lens', () => {
     ['slat', 0b1, 'not present'],
     ['slat', 0b11, 'mapped'],
     ['slat', 0b101, 'mapped writable'],
+    ['slat', 0b1011, 'mapped, 2 MiB entry'],
+    ['slat', 0b1101, 'mapped writable, 2 MiB entry'],
     ['protection', 0b1, 'none'],
     ['protection', 0b11, 'read'],
     ['protection', 0b101, 'write'],

@@ -29,7 +29,9 @@ export type PaintName =
   | 'lazy'
   | 'swap'
   | 'read'
+  | 'read-2m'
   | 'write'
+  | 'write-2m'
   | 'write-only'
   | 'none'
   | 'locked'
@@ -93,7 +95,9 @@ function backing(byte: number): PaintName {
 }
 
 function slat(byte: number): PaintName {
-  return byte & 4 ? 'write' : byte & 2 ? 'read' : 'empty';
+  if (byte & 4) return byte & 8 ? 'write-2m' : 'write';
+  if (byte & 2) return byte & 8 ? 'read-2m' : 'read';
+  return 'empty';
 }
 
 /** The rarest state of a cell wins, so that one page shows in a terabyte. */
@@ -147,6 +151,8 @@ export const LENSES: readonly LensInfo[] = [
       cell('empty', '·', 'not present', 'the next access is a SLAT violation'),
       cell('read', 'm', 'mapped', 'read-only in a cell of one page; in larger cells some entry is present'),
       cell('write', 'w', 'mapped writable', 'a leaf entry with R and W'),
+      cell('read-2m', 'M', 'mapped, 2 MiB entry', 'as mapped, by one entry of the level above page tables'),
+      cell('write-2m', 'W', 'mapped writable, 2 MiB entry', 'the same with R and W'),
     ],
     slat,
   ),
