@@ -140,6 +140,24 @@ describe('page', { timeout: 60_000 }, () => {
     ]);
   });
 
+  it('thp: a walk of three references ends in an entry of 2 MiB, and the SLAT lens says so', async () => {
+    await open('#s=partial-huge-pages&t=76&vm=thp&sel=0x9000000+4K&lens=slat');
+    await atStep(76);
+    const walk = page.locator('.walk');
+    await eventually(() => textOf(walk)).toContain('3 table references');
+    await page.getByRole('button', { name: /^PDE\[72\].*maps 2 MiB/ }).click();
+    const bits = page.getByRole('region', { name: 'Bits of PDE[72]' });
+    expect(await textOf(bits)).toContain('EPT leaf entry, 2 MiB');
+    expect(await textOf(bits.getByRole('row', { name: /^7 PS/ }))).toContain(
+      'leaf: maps all that a table would',
+    );
+    expect(await textOf(bits.getByRole('row', { name: /^51:21/ }))).toContain('512 host frames');
+    await page.locator('#memory-map').focus();
+    for (const key of ['f', 'v']) await page.keyboard.press(key);
+    const twin = page.getByRole('region', { name: 'The map as text' });
+    await eventually(() => textOf(twin)).toContain('0x90000002 MiBmapped writable, 2 MiB entry');
+  });
+
   it('hugetlb: counted apart from RSS, and a part of a page is not given back', async () => {
     await open('#s=partial-huge-pages&t=145&vm=hugetlb&sel=0x8080000+4K');
     await atStep(145);

@@ -78,6 +78,7 @@ const COLUMNS = [
   ['host.rss', 'RSS'],
   ['host.pss', 'PSS'],
   ['host.hugetlb', 'hugetlb'],
+  ['memory.current', 'memory.current'],
   ['host.swap', 'Swap'],
 ] as const;
 
