@@ -1,5 +1,5 @@
 // The export list, grouped by room. src/core/exports.ts is the same contract for TypeScript.
-export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0 } from './vm';
+export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0, vmUndo } from './vm';
 export { runOf, threadAttach } from './base/thread';
 export { threadsFold, threadsStart } from './vcpu/threads';
 export { vcpuProgram } from './vcpu/program';
@@ -14,14 +14,16 @@ export { ramPeek, ramPoke } from './observe/ram';
 export { hostAccess } from './mm/fault';
 export { frameOf } from './mm/fault';
 export { fileWrite } from './mm/file-fault';
-export { ksmScan } from './mm/ksm';
+export { ksmSaved, ksmScan } from './mm/ksm';
 export { mlock, munlock } from './mm/mlock';
+export { setMemoryMax, setSwapMax } from './mm/reclaim';
 export { madvise, mprotect, munmap, setAnonName } from './mm/syscalls';
 export { vmaFind, vmaNext } from './mm/vma';
 export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
 export { slotOf } from './memslot/table';
 export { walkEntry } from './observe/walk';
 export { fileBlocks, pageLetter, rangeStats } from './observe/stats';
+export { ksmSharers, pageBacking } from './observe/page';
 export { raster } from './observe/raster';
 export { vmDigest } from './observe/digest';
 export { check } from './observe/check';

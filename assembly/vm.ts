@@ -1,20 +1,21 @@
 // Making hosts and VMs: the only place that knows all rooms. Called by the host language with checked numbers.
 import {
-  DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SHARED, HOST_SWAP, HOST_TABLES,
+  DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FILES, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SHARED, HOST_SWAP, HOST_TABLES,
   HOST_VM_COUNT, LOCK_COUNT, TABLE_SIZE, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID,
-  VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_SIZE,
+  VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_ROOT, VM_SIZE,
   VM_SLOT_COUNT, VM_SLOTS, VM_TABLES_STAY, VPN_BASE,
 } from './base/layout';
 import { Errno } from './abi/errno';
 import { deviceInit } from './device/pvmemcontrol/state';
-import { arenaGet, arenaGetContiguous } from './frames/arena';
+import { arenaGet, arenaGetContiguous, arenaPutContiguous } from './frames/arena';
 import { SHARED_SIZE } from './frames/shared';
 import { GROUP, poolFresh, poolInit, poolStackBytes } from './frames/pool';
 import { SLOT_END, SLOT_SIZE, slotAppend } from './memslot/table';
 import { VM_HUGEPAGE, VM_HUGETLB, VM_SHARED, VMA_FILE } from './abi/vm-flags';
-import { fileCreate } from './mm/file';
+import { chargeInit } from './mm/charge';
+import { FILE_NEXT, fileCreate, fileDelete, fileMapped } from './mm/file';
 import { map } from './mm/syscalls';
-import { vmaInit } from './mm/vma';
+import { vmaExit, vmaInit } from './mm/vma';
 import { slatInit } from './slat/map';
 import { vcpuInit } from './vcpu/run';
 
@@ -79,13 +80,10 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   const gibs = <u32>((pages + ((1 << 18) - 1)) >> 18);
   // All or nothing: directory, slots, VMA index, SLAT root, and behind them enough for VMAs and tables to begin with.
   if (poolFresh(HOST_ARENA) < ((gibs + 1023) >> 10) + FIRST_PAGES) return 0;
-  const dir = arenaGetContiguous((gibs + 1023) >> 10);
-  const slots = arenaGet();
-  if (dir == 0 || slots == 0) return 0;
   store<u32>(vm, id, VM_ID);
-  store<u32>(vm, <u32>dir, VM_DIR);
   store<u32>(vm, gibs, VM_DIR_LEN);
-  store<u32>(vm, <u32>slots, VM_SLOTS);
+  store<u32>(vm, <u32>arenaGetContiguous((gibs + 1023) >> 10), VM_DIR);
+  store<u32>(vm, <u32>arenaGet(), VM_SLOTS);
   store<u32>(vm, cpus, VM_CPUS);
   store<u32>(vm, names ? 1 : 0, VM_NAMES);
   store<u32>(vm, maxMaps, VM_MAX_MAPS);
@@ -93,7 +91,11 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   store<u64>(vm, memlock, VM_MEMLOCK);
   store<u32>(vm, abi, VM_DEV_ABI);
   store<u64>(vm, bar0, VM_BAR0);
-  if (!vmaInit(vm) || !slatInit(vm)) return 0;
+  chargeInit(vm);
+  if (load<u32>(vm, VM_DIR) == 0 || load<u32>(vm, VM_SLOTS) == 0 || !vmaInit(vm) || !slatInit(vm)) {
+    pagesPut(vm);
+    return 0;
+  }
   store<u32>(vm, (id & 3) << 9, VM_LOCK_FIRST);
   store<u32>(vm, LOCK_COUNT - 1, VM_LOCK_MASK);
   deviceInit(vm);
@@ -120,6 +122,24 @@ export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u3
     if (file == 0) return Errno.ENOMEM;
   }
   return map(vm, vpn, pages, flags, file);
+}
+
+/** Take back the VM made last, which nobody has used yet: there was no room for all of its RAM regions. */
+export function vmUndo(vm: usize): void {
+  let file: usize = load<u32>(HOST_FILES);
+  // Its files are those made last.
+  for (; file != 0 && fileMapped(file) == vm; file = load<u32>(file, FILE_NEXT)) fileDelete(file);
+  store<u32>(HOST_FILES, <u32>file);
+  pagesPut(vm);
+  store<u32>(HOST_VM_COUNT, load<u32>(vm, VM_ID));
+}
+
+/** The metadata pages of a VM without page state, as far as it has them. */
+function pagesPut(vm: usize): void {
+  arenaPutContiguous(load<u32>(vm, VM_DIR), (load<u32>(vm, VM_DIR_LEN) + 1023) >> 10);
+  arenaPutContiguous(load<u32>(vm, VM_SLOTS), 1);
+  arenaPutContiguous(load<u32>(vm, VM_ROOT), 1);
+  vmaExit(vm);
 }
 
 /** The register window moves. */

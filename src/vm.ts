@@ -10,6 +10,7 @@ import type { Gpa, Hva } from './address.ts';
 import { gpa as gpaOf } from './address.ts';
 import { isHugetlb, MAPPING_FLAGS } from './backing.ts';
 import type { Ptr } from './core/exports.ts';
+import { VM_MEMORY_MAX, VM_MEMORY_SWAP_MAX } from './core/layout.ts';
 import { SlatboxError } from './errors.ts';
 import type { DriverState } from './guest/driver.ts';
 import { Guest } from './guest/guest.ts';
@@ -18,7 +19,7 @@ import { Observe } from './observe/observe.ts';
 import { parseSize } from './size.ts';
 import type { Program, RunResults } from './threads/program.ts';
 import { Runner } from './threads/runner.ts';
-import type { AbiName, BackingKind, VmOptions } from './types.ts';
+import type { AbiName, BackingKind, Size, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
 import { DeviceView } from './vmm/device.ts';
 import { PciBus } from './vmm/pci-bus.ts';
@@ -36,6 +37,7 @@ const BAR0 = 0xdffffff0;
 const SLOTS = 128;
 /** Mappings of a VMM besides guest RAM, which vm.max_map_count counts too. */
 const OTHER_MAPS = 30;
+const NO_LIMIT = (1n << 64n) - 1n;
 
 export interface Region {
   readonly gpa: Gpa;
@@ -96,6 +98,8 @@ export class Vm {
     const span = BigInt(last.hva - HVA_BASE) + BigInt(last.size);
     const memlock =
       options.memlock === undefined ? (1n << 64n) - 1n : BigInt(parseSize(options.memlock, 'memlock'));
+    const memoryLimit = limitPages(options.memoryLimit, 'memoryLimit');
+    const swapLimit = limitPages(options.swapLimit, 'swapLimit');
     this.ptr =
       core.x.vmCreate(
         span / 4096n,
@@ -123,9 +127,12 @@ export class Vm {
         (hva - HVA_BASE) >> 12n,
         flags >>> 0,
       );
-      if (errno !== 0)
-        throw new SlatboxError('SLB-025', 'no room for the RAM regions', 'give the host more memory');
+      if (errno === 0) continue;
+      core.x.vmUndo(this.ptr);
+      throw new SlatboxError('SLB-025', 'no room for the RAM regions', 'give the host more memory');
     }
+    core.x.setMemoryMax(this.ptr, memoryLimit);
+    core.x.setSwapMax(this.ptr, swapLimit);
     this.bus = new Bus(core, this.ptr);
     this.vmm = new Process(this);
     this.ramAccess = new RamAccess(this);
@@ -206,6 +213,35 @@ export class Vm {
   }
 
   /** Number that `digest` mixes: VMAs, page states and contents, SLAT, device registers. */
+  /** memory.max in bytes; undefined: no limit. */
+  get memoryLimit(): number | undefined {
+    return this.#limit(VM_MEMORY_MAX);
+  }
+
+  /** memory.swap.max in bytes; undefined: no limit. */
+  get swapLimit(): number | undefined {
+    return this.#limit(VM_MEMORY_SWAP_MAX);
+  }
+
+  #limit(at: number): number | undefined {
+    const { core } = this.host;
+    core.assertAllowed();
+    return core.readU64(this.ptr + at) === NO_LIMIT ? undefined : core.readNumber(this.ptr + at) * PAGE;
+  }
+
+  /**
+   * Writes memory.max; undefined takes the limit away. What is over it is reclaimed; what cannot be stays, is counted as
+   * `memory.events.oom`, and nothing more can be had until there is less of it. SlatboxError SLB-010.
+   */
+  setMemoryLimit(limit: Size | undefined): void {
+    this.host.core.x.setMemoryMax(this.ptr, limitPages(limit, 'memoryLimit'));
+  }
+
+  /** Writes memory.swap.max; undefined takes the limit away. What is in swap stays there. SlatboxError SLB-010. */
+  setSwapLimit(limit: Size | undefined): void {
+    this.host.core.x.setSwapMax(this.ptr, limitPages(limit, 'swapLimit'));
+  }
+
   digestNumber(): bigint {
     return BigInt.asUintN(64, this.host.core.x.vmDigest(this.ptr));
   }
@@ -218,6 +254,11 @@ export class Vm {
     this.pci.load(state.pci);
     this.guest.driver.load(state.driver);
   }
+}
+
+/** Whole pages, as Linux takes what is written to memory.max. */
+function limitPages(limit: Size | undefined, what: string): bigint {
+  return limit === undefined ? NO_LIMIT : BigInt(Math.floor(parseSize(limit, what) / PAGE));
 }
 
 /** [0, 3 GiB) first, the rest from 4 GiB up. */

@@ -20,6 +20,7 @@ const core: Readonly<Record<string, bigint>> = {
   ...constants('assembly/mm/vma.ts'),
   ...constants('assembly/memslot/table.ts'),
   ...constants('assembly/observe/stats.ts'),
+  ...constants('assembly/observe/page.ts'),
   POOL_BASE: pool.BASE as bigint,
   POOL_BUMP: pool.BUMP as bigint,
   POOL_STACK: pool.STACK as bigint,
@@ -54,6 +55,7 @@ describe('abi › linear memory', () => {
       [at('SCRATCH'), at('SCRATCH') + at('SCRATCH_SIZE')],
       [at('EVENTS'), at('EVENTS') + EVENT_CAPACITY * EVENT_SIZE],
       [at('RUN_BASE'), run],
+      [at('HUGE_ZERO_PAGE'), at('HUGE_ZERO_PAGE') + 2 ** 21],
       [at('DYNAMIC'), Number.POSITIVE_INFINITY],
     ] as const;
     for (const [i, [start]] of regions.entries())
@@ -77,6 +79,7 @@ describe('abi › linear memory', () => {
       'SCRATCH',
       'EVENTS',
       'RUN_BASE',
+      'HUGE_ZERO_PAGE',
       'DYNAMIC',
     ]);
     for (const { name, start } of named) expect(Number(start), name).toBe(Number(core[name as string]));

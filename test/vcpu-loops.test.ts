@@ -8,14 +8,16 @@ const PAGE = 4096;
 
 describe.each(['release', 'debug'] as const)('vcpu › loops › %s', (core) => {
   it.each([
-    ['a page and a cache line apart', PAGE + 64],
-    ['within a page', 8],
-    ['over table borders', 2 ** 21 - PAGE],
-  ])('vcpuStride: %s', async (_name, stride) => {
+    ['a page and a cache line apart', PAGE + 64, 'anon'],
+    ['within a page', 8, 'anon'],
+    ['over table borders', 2 ** 21 - PAGE, 'anon'],
+    ['over huge pages', 2 ** 19 + 64, 'thp'],
+    ['within a huge page', PAGE + 8, 'thp'],
+  ] as const)('vcpuStride: %s', async (_name, stride, backing) => {
     const span = 6 * 2 ** 20;
     const [loop, single] = [
-      await createSandbox({ memory: '16M', core }),
-      await createSandbox({ memory: '16M', core }),
+      await createSandbox({ memory: '16M', core, backing }),
+      await createSandbox({ memory: '16M', core, backing }),
     ];
     const { x } = loop.host.core;
     const run = loop.guest.run();

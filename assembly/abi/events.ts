@@ -30,7 +30,7 @@ export enum EventKind {
   SwapOut = 13,
   /** A page came back. a vpn, b slot. */
   SwapIn = 14,
-  /** No frame could be had. a frames in the pool. */
+  /** No frame could be had. n 0 the host has none, 1 the VM is at its limit; a frames in the pool, or pages of the limit. */
   Oom = 15,
   /** The device's own access to a request buffer failed: the device is broken. a gpa, n status. */
   BufferFault = 16,
@@ -66,5 +66,11 @@ export enum Counter {
   HostCallBase = 16,
   /** Pages that KSM mapped to a frame that was there already. */
   KsmMerged = 31,
-  Count = 32,
+  /** memory.events: how often a charge met the limit, and how often nothing could be reclaimed for it. */
+  MemoryMax = 32,
+  MemoryOom = 33,
+  /** memory.swap.events: slots refused by the limit; slots that could not be had, for that or another reason. */
+  SwapMax = 34,
+  SwapFail = 35,
+  Count = 36,
 }

@@ -8,8 +8,9 @@
 //   0x0006_0000    4 KiB  the shared zero page
 //   0x0006_1000           scratch of the observers (1 MiB)
 //   0x0016_1000  2.5 MiB  event ring
-//   0x0040_1000    2 MiB  vCPU run records (2 KiB × 1024)
-//   0x0060_1000           free stacks, table counts and users, then the metadata arena, the frame pool, the swap area
+//   0x0040_0000    2 MiB  vCPU run records (2 KiB × 1024)
+//   0x0060_0000    2 MiB  the huge zero page
+//   0x0080_0000           free stacks, table counts and users, then the metadata arena, the frame pool, the swap area
 //
 // State that threads share is here, at fixed addresses, never in AssemblyScript globals: every
 // thread has its own instance of the module, and so its own globals (base/thread.ts uses just that).
@@ -31,8 +32,9 @@ export const ZERO_PAGE: usize = 0x60000;
 export const SCRATCH: usize = 0x61000;
 export const SCRATCH_SIZE: usize = 0x100000;
 export const EVENTS: usize = 0x161000;
-export const RUN_BASE: usize = 0x401000;
-export const DYNAMIC: usize = 0x601000;
+export const RUN_BASE: usize = 0x400000;
+export const HUGE_ZERO_PAGE: usize = 0x600000; // never written, so it takes no memory of the system
+export const DYNAMIC: usize = 0x800000;
 
 // Host header fields.
 export const HOST_FRAMES: usize = HOST + 0; // pool record, frames/pool.ts
@@ -53,6 +55,11 @@ export const HOST_KSM_SCANS: usize = HOST + 232; // u32, full scans
 export const HOST_HAND_VM: usize = HOST + 256; // u32, reclaim hand
 export const HOST_HAND_VPN: usize = HOST + 264; // u64
 export const HOST_RECLAIM_LOCK: usize = HOST + 272; // lock: one thread reclaims
+// Allocations that are made to fail, in debug builds (frames/fail.ts).
+export const HOST_FAIL_KINDS: usize = HOST + 288; // u32, bits of the kinds that are counted, 0 none
+export const HOST_FAIL_COUNT: usize = HOST + 292; // u32, how many there were
+export const HOST_FAIL_FIRST: usize = HOST + 296; // u32, the first that fails, from 1 on
+export const HOST_FAIL_TIMES: usize = HOST + 300; // u32, how many fail
 export const HOST_NEXT_ANON_VMA: usize = HOST + 320; // u32
 // What one thread of control is doing: of the main thread here, of a vCPU thread in its run record (base/thread.ts, here).
 export const HOST_HERE: usize = HOST + 384;
@@ -86,7 +93,7 @@ export const VM_MEMLOCK: usize = 64; // u64 bytes, ~0 = privileged
 export const VM_LAZY: usize = 72; // thread, u64, lazily freed pages, written again or not
 export const VM_RSS: usize = 80; // thread, u64 pages
 export const VM_SWAP: usize = 88; // thread, u64 pages
-export const VM_MAPPED: usize = 96; // thread, u64 SLAT leaf entries
+export const VM_MAPPED: usize = 96; // thread, u64 SLAT leaf entries, of any size
 export const VM_BAR0: usize = 104; // u64 gpa of the register window
 export const VM_DEV_STATE: usize = 112; // u32
 export const VM_DEV_ABI: usize = 116; // u32
@@ -94,30 +101,40 @@ export const VM_DEV_PAYLOAD: usize = 120; // u64
 export const VM_DEV_COMMAND: usize = 128; // u32
 export const VM_DEV_CONNS: usize = 132; // u32, connections
 export const VM_DEV_CONN_DIR: usize = 136; // u32, address of the page of connection pages
+export const VM_HUGE_AT: usize = 140; // thread, u32, the same for a 2 MiB leaf: address of its entry
 export const VM_DEV_REQUEST: usize = 144; // thread, 32 bytes: the request being run, later its response
+export const VM_HUGE_TAG: usize = 176; // thread, u64, gfn >> 9 of the entry at VM_HUGE_AT, ~0 = none
 export const VM_MMIO_GFN: usize = 184; // thread, u64, gfn last found to have no slot, ~0 = none
 export const VM_BUF_CONN: usize = 192; // thread, u32, connection whose buffer's address is known, ~0 = none (device/pvmemcontrol/ram.ts)
 export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
 export const VM_LOCKED_VM: usize = 208; // thread, u64 pages
 export const VM_HUGETLB: usize = 216; // thread, u64 hugetlb pages mapped, of 2 MiB
+// What the VM's memory cgroup is charged for, and may be (mm/charge.ts); each maximum follows its usage.
+export const VM_MEMORY: usize = 224; // thread, u64 pages
+export const VM_MEMORY_MAX: usize = 232; // u64 pages, ~0 = no limit
+export const VM_MEMORY_SWAP: usize = 240; // thread, u64 swap slots
+export const VM_MEMORY_SWAP_MAX: usize = 248; // u64, ~0 = no limit
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
+export const VM_MAPPED_HUGE: usize = 568; // thread, u64 SLAT leaf entries of 2 MiB
+export const VM_LOCAL_END: usize = 576; // where what is "thread" ends
 // Read by all vCPU threads, written by none.
-export const VM_VMA_LISTS: usize = 512; // u32, address of the VMA lists in use: the VM's own, or one a region
-export const VM_VMA_LIST_COUNT: usize = 516; // u32
-export const VM_VMA_LIST_SHIFT: usize = 520; // u32, a region has 2^this pages
-export const VM_VMA_REGIONS: usize = 524; // u32, address of the lists of regions, 0 before the first run of vCPU threads
-export const VM_VMA_REGION_MAX: usize = 528; // u32, how many there are
-export const VM_VMA_COUNT: usize = 532; // u32, while no vCPU threads run
-export const VM_VMA_HIT: usize = 536; // u32, record of the VMA last found, for VM_VMA_HIT_PAGES pages from VM_VMA_HIT_START on
-export const VM_VMA_HIT_START: usize = 544; // u64
-export const VM_VMA_HIT_PAGES: usize = 552; // u64, 0 = none
-export const VM_TABLES_STAY: usize = 560; // u32, empty chunks are kept: they are page tables, and huge pages may come
+export const VM_VMA_LISTS: usize = 576; // u32, address of the VMA lists in use: the VM's own, or one a region
+export const VM_VMA_LIST_COUNT: usize = 580; // u32
+export const VM_VMA_LIST_SHIFT: usize = 584; // u32, a region has 2^this pages
+export const VM_VMA_REGIONS: usize = 588; // u32, address of the lists of regions, 0 before the first run of vCPU threads
+export const VM_VMA_REGION_MAX: usize = 592; // u32, how many there are
+export const VM_VMA_COUNT: usize = 596; // u32, while no vCPU threads run
+export const VM_VMA_HIT: usize = 600; // u32, record of the VMA last found, for VM_VMA_HIT_PAGES pages from VM_VMA_HIT_START on
+export const VM_VMA_HIT_START: usize = 608; // u64
+export const VM_VMA_HIT_PAGES: usize = 616; // u64, 0 = none
+export const VM_TABLES_STAY: usize = 624; // u32, empty chunks are kept: they are page tables, and huge pages may come
 // Written by all vCPU threads: a cache line each.
-export const VM_TREE_LOCK: usize = 576; // lock: tables above the leaves, nodes of the page state
-export const VM_DEV_LOCK: usize = 640; // lock: the device's registers and transport state
-export const VM_DEV_EPOCH: usize = 648; // u32, RESETs and breakdowns so far
-export const VM_RECORD_END: usize = 704;
+export const VM_TREE_LOCK: usize = 640; // lock: tables above the leaves, nodes of the page state
+export const VM_DEV_LOCK: usize = 704; // lock: the device's registers and transport state
+export const VM_DEV_EPOCH: usize = 712; // u32, RESETs and breakdowns so far
+export const VM_HAND: usize = 768; // u64, where reclaim of this VM alone goes on; under the reclaim lock
+export const VM_RECORD_END: usize = 832;
 
 // Run record fields behind those of abi/status.ts.
 export const RUN_MODE: usize = 128; // u32, what a vCPU thread is doing (base/window.ts); a line of its own
@@ -133,9 +150,9 @@ export const RUN_VMA: usize = 256; // 32 bytes, copy of the VMA last looked up
 export const RUN_VMA_ASIDE: usize = 288; // 32 bytes, the same for reclaim, which comes in between
 export const RUN_CACHE_ARENA: usize = 448; // page caches, frames/cache.ts: 256 bytes
 export const RUN_CACHE_SWAP: usize = 704; // 256 bytes
-export const RUN_LOCAL: usize = 1024; // 512 bytes: the "thread" fields of the VM record, at the same offsets
+export const RUN_LOCAL: usize = 960; // 576 bytes: the "thread" fields of the VM record, at the same offsets
 export const RUN_CACHE_FRAMES: usize = 1536; // 512 bytes
-assert(RUN_CACHE_SWAP + 256 <= RUN_LOCAL && RUN_LOCAL + 512 <= RUN_CACHE_FRAMES && RUN_CACHE_FRAMES + 512 <= <usize>RUN_SIZE);
+assert(RUN_CACHE_SWAP + 256 <= RUN_LOCAL && RUN_LOCAL + VM_LOCAL_END <= RUN_CACHE_FRAMES && RUN_CACHE_FRAMES + 512 <= <usize>RUN_SIZE);
 
 /** Host-virtual page number of the first mapping: 2^44 / 4096. Page state is indexed from here. */
 export const VPN_BASE: u64 = 1 << 32;
@@ -144,4 +161,4 @@ export const VPN_LIMIT: u64 = 1 << 35;
 
 // The ring must fit in front of the run records, and those in front of the dynamic part.
 assert(EVENTS + <usize>EVENT_CAPACITY * EVENT_SIZE <= RUN_BASE);
-assert(RUN_BASE + <usize>(VM_MAX * VCPU_MAX) * RUN_SIZE <= DYNAMIC);
+assert(RUN_BASE + <usize>(VM_MAX * VCPU_MAX) * RUN_SIZE <= HUGE_ZERO_PAGE);

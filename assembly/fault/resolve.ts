@@ -4,18 +4,20 @@
 import { Counter, EventKind } from '../abi/events';
 import { Access, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
-import { VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
+import { HUGE_ZERO_PAGE, VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
 import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
 import { local } from '../base/thread';
-import { slotOf, slotVpn } from '../memslot/table';
+import { GROUP } from '../frames/pool';
+import { SLOT_BASE, SLOT_END, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
+import { isAsOne } from '../mm/huge';
 import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
 import { EPT_LEAF, EPT_LEAF_W, GFN_LIMIT } from '../slat/entry';
-import { slatMap } from '../slat/map';
+import { slatMap, slatMapHuge } from '../slat/map';
 import { close, count, open } from '../trace/events';
 
 /**
@@ -36,14 +38,14 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
   let attempts: u32 = 0;
   do {
     chunkLock(vm, vpn);
-    status = map(vm, gfn, vpn, access == Access.Write);
+    status = map(vm, gfn, vpn, slot, access == Access.Write);
     chunkUnlock(vm, vpn);
   } while (status == Status.OutOfMemory && chunkMissed(attempts++));
   close(cause);
   return status;
 }
 
-function map(vm: usize, gfn: u64, vpn: u64, write: bool): Status {
+function map(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
   const i = <u32>vpn & 511;
   let chunk = chunkOf(vm, vpn);
   if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
@@ -67,9 +69,22 @@ function map(vm: usize, gfn: u64, vpn: u64, write: bool): Status {
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;
   } else {
     assert(bitGet(chunk + ZERO, i));
-    entry = <u64>ZERO_PAGE | EPT_LEAF;
+    entry = (isAsOne(chunk) ? <u64>HUGE_ZERO_PAGE + ((<u64>i) << 12) : <u64>ZERO_PAGE) | EPT_LEAF;
   }
-  if (slatMap(vm, gfn, entry)) return Status.Ok;
+  const huge = mapsHuge(chunk, slot, gfn);
+  if (huge) entry -= <u64>i << 12;
+  if (huge ? slatMapHuge(vm, gfn, entry) : slatMap(vm, gfn, entry)) return Status.Ok;
   slatMakeRoom();
-  return slatMap(vm, gfn, entry) ? Status.Ok : Status.OutOfMemory;
+  return (huge ? slatMapHuge(vm, gfn, entry) : slatMap(vm, gfn, entry)) ? Status.Ok : Status.OutOfMemory;
+}
+
+/**
+ * Whether one 2 MiB leaf maps all around gfn: the VMM's page table does, and the slot has all of it. Frame, vpn and gfn
+ * agree in their lower nine bits: huge pages are aligned, and regions are congruent modulo 1 GiB.
+ * Reference: linux arch/x86/kvm/mmu/mmu.c, kvm_mmu_max_mapping_level, host_pfn_mapping_level.
+ */
+function mapsHuge(chunk: usize, slot: usize, gfn: u64): bool {
+  if (!isAsOne(chunk)) return false;
+  const first = gfn & ~(<u64>(GROUP - 1));
+  return load<u64>(slot, SLOT_BASE) <= first && first + GROUP <= load<u64>(slot, SLOT_END);
 }

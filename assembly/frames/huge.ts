@@ -1,11 +1,14 @@
 // Groups of 512 frames, contiguous and aligned: what a huge page is made of. Reference: linux mm/page_alloc.c, order 9.
+import { Fail } from '../abi/fail';
 import { HOST_FRAMES } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { frameZero } from './bytes';
+import { fails } from './fail';
 import { GROUP, groupPop, groupPut, poolBase, poolBump, poolBumped, poolFresh, poolHigh, poolLock, poolPut, poolRegroup } from './pool';
 
 /** First frame of a zeroed group, 0 when free frames, however many, are none. */
 export function hugeGetZeroed(): u32 {
+  if (fails(Fail.Group)) return 0;
   lock(poolLock(HOST_FRAMES));
   let first = groupPop(HOST_FRAMES);
   let fresh: bool = false;

@@ -4,10 +4,10 @@
 import { Counter, EventKind } from '../abi/events';
 import { Status } from '../abi/status';
 import { VM_HUGEPAGE, VM_HUGETLB, VM_READ, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
-import { HOST_FRAMES, HOST_SWAP } from '../base/layout';
+import { HOST_FRAMES } from '../base/layout';
 import { bitClear, bitGet, bitSet, bitsSet } from '../base/bits';
 import { frameCopy } from '../frames/bytes';
-import { pagePut, pageTakeFresh } from '../frames/cache';
+import { pageTakeFresh } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import { anonPrepare } from './anon';
@@ -22,7 +22,8 @@ import {
   addBacked, addSwapped, BACKED, CHUNK_NODE, chunkAt, chunkIndex, chunkMake, chunkOf, DIRTY, FILE, hint, HINT_ZERO, KSM,
   nodeOf, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from './page-state';
-import { frameGet, frameGetZeroed } from './reclaim';
+import { frameGet, frameGetZeroed, groupGetZeroed } from './reclaim';
+import { swapPut } from './swap';
 import { VMA_FLAGS } from './vma';
 
 /** An access of the VMM process to its page vpn: permission, then fault. The chunk is locked by the caller. */
@@ -79,7 +80,8 @@ function otherPage(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): 
   const table = chunk != 0 && !isNoTable(chunk);
   if (table ? isAsOne(chunk) : takesHuge(vpn, vma)) {
     // The huge zero page, too, gives way to a huge page of its own, or to small ones when there is none.
-    if (hugeFault(vm, vpn, write, vma) == Status.Ok) return Status.Ok;
+    const first = write ? groupGetZeroed(vm) : 0;
+    if ((!write || first != 0) && hugeFault(vm, vpn, first, vma) == Status.Ok) return Status.Ok;
     if (table) {
       notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);
       mappingSplit(chunk);
@@ -185,7 +187,7 @@ function swapIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Sta
   const i = <u32>vpn & 511;
   const slot = load<u32>(pageSlot(chunk, i));
   frameCopy(frame, slot);
-  pagePut(HOST_SWAP, slot);
+  swapPut(vm, slot);
   store<u32>(pageSlot(chunk, i), frame);
   bitClear(chunk + SWAPPED, i);
   bitSet(chunk + BACKED, i);

@@ -3,11 +3,9 @@
 import { Counter, EventKind } from '../abi/events';
 import { Status } from '../abi/status';
 import { VM_HUGETLB, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
-import { HOST_SWAP } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { max, min } from '../base/math';
 import { frameAddress, frameCopy } from '../frames/bytes';
-import { pagePut } from '../frames/cache';
 import { count, event } from '../trace/events';
 import { fileCached, fileDirty, fileOf, filePage } from './file';
 import { framePut } from './frame';
@@ -17,6 +15,7 @@ import {
   SWAPPED, WRITABLE,
 } from './page-state';
 import { frameGet, frameGetZeroed } from './reclaim';
+import { swapPut } from './swap';
 import { VMA_END, VMA_FLAGS, VMA_START } from './vma';
 
 /** fault_around_bytes, 64 KiB, in pages. */
@@ -42,7 +41,7 @@ export function fileObtain(vm: usize, file: usize, at: u64): u32 {
   if (swapped) {
     const slot = load<u32>(pageSlot(chunk, i));
     frameCopy(frame, slot);
-    pagePut(HOST_SWAP, slot);
+    swapPut(vm, slot);
     bitClear(chunk + SWAPPED, i);
     addSwapped(file, -1);
     bitSet(chunk + DIRTY, i);

@@ -8,18 +8,18 @@
 // Pages of a file are numbered from VPN_BASE on, shifted so that a chunk of the file is a chunk of its first mapping: who
 // has the lock of the one has the other. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.
 import { Counter, EventKind } from '../abi/events';
-import { HOST_FILES, HOST_SWAP, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VPN_BASE } from '../base/layout';
+import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { self } from '../base/thread';
-import { arenaGet, arenaGetContiguous } from '../frames/arena';
+import { arenaGet, arenaGetContiguous, arenaPut, arenaPutContiguous } from '../frames/arena';
 import { frameCopy } from '../frames/bytes';
-import { pageGet } from '../frames/cache';
 import { count, event } from '../trace/events';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
   addBacked, addSwapped, BACKED, CHUNK_NODE, chunkIndex, chunkOf, DIRTY, FILE, hint, HINT_SWAPPED, pageSlot, SWAPPED,
 } from './page-state';
+import { swapGet } from './swap';
 import { VMA_NAME } from './vma';
 
 export const FILE_NEXT: usize = 24;
@@ -33,12 +33,21 @@ export function fileCreate(pages: u64, vpn: u64): usize {
   const dir = arenaGetContiguous((gibs + 1023) >> 10);
   if (dir == 0) return 0;
   const file = arenaGet();
-  if (file == 0) return 0;
+  if (file == 0) {
+    arenaPutContiguous(dir, (gibs + 1023) >> 10);
+    return 0;
+  }
   store<u32>(file, <u32>dir, VM_DIR);
   store<u32>(file, gibs, VM_DIR_LEN);
   store<u32>(file, load<u32>(HOST_FILES), FILE_NEXT);
   store<u32>(HOST_FILES, <u32>file);
   return file;
+}
+
+/** The pages of a file that has none in memory or in swap; it is taken out of the list by the caller. */
+export function fileDelete(file: usize): void {
+  arenaPutContiguous(load<u32>(file, VM_DIR), (load<u32>(file, VM_DIR_LEN) + 1023) >> 10);
+  arenaPut(file);
 }
 
 /** What a VMA of `vm` that maps the file from `vpn` on has as its name. */
@@ -113,7 +122,7 @@ export function fileReclaim(vm: usize, file: usize, at: u64): bool {
   const i = <u32>at & 511;
   const frame = load<u32>(pageSlot(chunk, i));
   if (bitGet(chunk + DIRTY, i)) {
-    const slot = pageGet(HOST_SWAP);
+    const slot = swapGet(vm);
     if (slot == 0) return false;
     frameCopy(slot, frame);
     store<u32>(pageSlot(chunk, i), slot);

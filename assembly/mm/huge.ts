@@ -12,7 +12,6 @@ import { RUN_VMA_ASIDE, VM_LAZY } from '../base/layout';
 import { bitClear, bitGet, bitSet, bitsClear, bitsCount, bitsSet } from '../base/bits';
 import { add, self } from '../base/thread';
 import { frameIsZero } from '../frames/bytes';
-import { hugeGetZeroed, hugePut } from '../frames/huge';
 import { GROUP } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
@@ -22,7 +21,7 @@ import {
   addBacked, BACKED, CHUNK_FOLIO, CHUNK_HUGE, CHUNK_NODE, CHUNK_PARTS, chunkIndex, chunkMake, chunkOf, DIRTY, hint,
   HINT_SPECIAL, HINT_ZERO, LAZY, pageSlot, PART, planeEmpty, WRITABLE, ZERO,
 } from './page-state';
-import { framePut } from './frame';
+import { framePut, groupPut } from './frame';
 import { VMA_END, VMA_FLAGS, VMA_START } from './vma';
 
 // CHUNK_HUGE.
@@ -113,17 +112,16 @@ export function takesHuge(vpn: u64, vma: usize): bool {
 }
 
 /**
- * A fault that brings the huge page, or for a read the huge zero page; the chunk is absent or has the latter. The VMA gets
- * its anon_vma even for that (unlike with the small zero page). OutOfMemory, nothing changed: no group of frames; small
- * pages may still be had.
+ * A fault that brings the huge page of zeroed frames from `first` on, or for a read, with 0, the huge zero page; the chunk
+ * is absent or has the latter. The VMA gets its anon_vma even for that (unlike with the small zero page). OutOfMemory: no
+ * chunk; the frames are free again, nothing else changed.
  */
-export function hugeFault(vm: usize, vpn: u64, write: bool, vma: usize): Status {
-  const first = write ? hugeGetZeroed() : 0;
-  if (write && first == 0) return Status.OutOfMemory;
+export function hugeFault(vm: usize, vpn: u64, first: u32, vma: usize): Status {
+  const write = first != 0;
   let chunk = chunkOf(vm, vpn);
   if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) {
-    if (write) hugePut(first);
+    if (write) groupPut(vm, first);
     return Status.OutOfMemory;
   }
   anonPrepare(vm, vpn, vma);
@@ -177,7 +175,7 @@ export function partsUnmapped(vm: usize, chunk: usize, parts: u32): void {
   const left = load<u32>(chunk, CHUNK_PARTS) - parts;
   store<u32>(chunk, left, CHUNK_PARTS);
   if (left != 0) return;
-  hugePut(folioOf(chunk));
+  groupPut(vm, folioOf(chunk));
   store<u32>(chunk, 0, CHUNK_FOLIO);
   store<u32>(chunk, 0, CHUNK_HUGE);
 }

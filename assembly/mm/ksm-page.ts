@@ -35,6 +35,11 @@ export function ksmIsSwapBacked(frame: u32): bool {
   return (load<u32>(frameNode(frame), NODE_FLAGS) & FOLIO_LAZY) == 0;
 }
 
+/** The VM that is charged for the page, whoever maps it by now: the one whose page became the shared one. */
+export function ksmChargedTo(frame: u32): usize {
+  return load<u32>(frameNode(frame), NODE_VM);
+}
+
 /** The frame of a private page becomes one that KSM shares, mapped once. It keeps whether it was freed lazily, but is dirty. */
 export function ksmStart(node: usize, vm: usize, frame: u32, lazy: bool, sum: u64): void {
   store<u32>(node, frame, NODE_FRAME);

@@ -261,6 +261,24 @@ function stablePrune(): void {
   if (load<u32>(HOST_KSM_NODES) == 0) tableFree(HOST_KSM_STABLE);
 }
 
+/** Mappings of shared pages beyond the first of each: the frames that sharing saves. */
+export function ksmSaved(): u32 {
+  const table: usize = load<u32>(HOST_KSM_STABLE);
+  if (table == 0) return 0;
+  let saved: u32 = 0;
+  for (let p = table; p < table + 4096; p += 4) {
+    const page: usize = load<u32>(p);
+    if (page == 0) continue;
+    for (let bucket = page; bucket < page + 4096; bucket += 4) {
+      for (let node: usize = load<u32>(bucket); node != 0; node = load<u32>(node, NODE_NEXT)) {
+        const frame = load<u32>(node, NODE_FRAME);
+        if (frame != 0) saved += frameMappings(frame) - 1;
+      }
+    }
+  }
+  return saved;
+}
+
 /** try_to_merge_two_pages: the one looked at becomes the shared page, the one that waited joins it. */
 function mergeTwo(vm: usize, vpn: u64, item: usize, entry: usize, bucket: usize, sum: u64): void {
   const otherVm: usize = load<u32>(entry, ENTRY_VM);

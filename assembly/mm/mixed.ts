@@ -4,11 +4,10 @@
 // madvise_cold_or_pageout_pte_range), mm/vmscan.c (shrink_folio_list), mm/rmap.c (try_to_unmap_one), mm/mprotect.c.
 import { Counter, EventKind } from '../abi/events';
 import { VM_SHARED } from '../abi/vm-flags';
-import { HOST_SWAP, RUN_VMA_ASIDE, VM_LAZY } from '../base/layout';
+import { RUN_VMA_ASIDE, VM_LAZY } from '../base/layout';
 import { bitClear, bitGet, bitSet, bitsClear } from '../base/bits';
 import { add, self } from '../base/thread';
 import { frameCopy } from '../frames/bytes';
-import { pageGet, pagePut, pagesFree } from '../frames/cache';
 import { GROUP } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
 import { notify } from '../memslot/notify';
@@ -25,6 +24,7 @@ import {
 } from './page-state';
 import { framePut } from './frame';
 import { pageOut } from './page-out';
+import { swapFree, swapGet, swapPut } from './swap';
 import { VMA_FLAGS } from './vma';
 
 /** Pages [from, to) of the chunk at `base` are forgotten, with their swap entries. */
@@ -53,7 +53,7 @@ export function mixedDrop(vm: usize, base: u64, chunk: usize, from: u32, to: u32
 }
 
 function dropSlot(vm: usize, chunk: usize, i: u32): void {
-  pagePut(HOST_SWAP, load<u32>(pageSlot(chunk, i)));
+  swapPut(vm, load<u32>(pageSlot(chunk, i)));
   bitClear(chunk + SWAPPED, i);
   addSwapped(vm, -1);
 }
@@ -144,7 +144,7 @@ function ksmOut(vm: usize, vpn: u64, chunk: usize): bool {
     count(vm, Counter.ReclaimLazy);
     event(EventKind.ReclaimLazy, vm, 1, vpn, 0, 0);
   } else {
-    slot = pageGet(HOST_SWAP);
+    slot = swapGet(vm);
     if (slot == 0) return false;
     frameCopy(slot, frame);
   }
@@ -167,9 +167,9 @@ function swapped(vm: usize, vpn: u64, chunk: usize, slot: u32): void {
 
 /**
  * shrink_folio_list of a huge page that is wholly mapped. What is mapped as one is split first, so the table stays (9.4).
- * True when frames came free.
+ * Returns how many frames came free.
  */
-export function folioOut(vm: usize, base: u64, chunk: usize): bool {
+export function folioOut(vm: usize, base: u64, chunk: usize): u32 {
   notify(vm, base, base + GROUP);
   mappingSplit(chunk);
   const lazy = bitGet(chunk + LAZY, 0);
@@ -178,14 +178,13 @@ export function folioOut(vm: usize, base: u64, chunk: usize): bool {
     // Written since it was freed: it is only taken back into use. The next time it goes to swap.
     folioSetDirty(chunk, true);
     folioSetLazy(vm, chunk, false);
-    return false;
+    return 0;
   }
-  if (!lazy && pagesFree(HOST_SWAP) < GROUP) {
+  if (!lazy && !slotsGet(vm, chunk)) {
     // No room for all of it: page by page, as far as there is.
-    folioSplit(vm, base, chunk);
-    let freed: u32 = 0;
+    let freed = folioSplit(vm, base, chunk);
     for (let i: u32 = 0; i < GROUP; i++) if (bitGet(chunk + BACKED, i)) freed += <u32>pageOut(vm, base + i);
-    return freed != 0;
+    return freed;
   }
   if (lazy) folioSetLazy(vm, chunk, false);
   bitsClear(chunk + BACKED, 0, GROUP);
@@ -199,12 +198,30 @@ export function folioOut(vm: usize, base: u64, chunk: usize): bool {
     event(EventKind.ReclaimLazy, vm, GROUP, base, 0, 0);
   } else {
     for (let i: u32 = 0; i < GROUP; i++) {
-      const slot = pageGet(HOST_SWAP);
+      const slot = load<u32>(pageSlot(chunk, i));
       frameCopy(slot, first + i);
       swapped(vm, base + i, chunk, slot);
     }
   }
   partsUnmapped(vm, chunk, GROUP);
+  return GROUP;
+}
+
+/** folio_alloc_swap: a slot for each page of the huge page, in the place of its frame. False: none, nothing changed. */
+function slotsGet(vm: usize, chunk: usize): bool {
+  if (swapFree(vm) < GROUP) return false;
+  for (let i: u32 = 0; i < GROUP; i++) {
+    const slot = swapGet(vm);
+    if (slot == 0) {
+      // Another thread was quicker.
+      while (i-- != 0) {
+        swapPut(vm, load<u32>(pageSlot(chunk, i)));
+        store<u32>(pageSlot(chunk, i), folioOf(chunk) + i);
+      }
+      return false;
+    }
+    store<u32>(pageSlot(chunk, i), slot);
+  }
   return true;
 }
 

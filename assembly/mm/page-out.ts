@@ -1,16 +1,16 @@
 // Reclaim of one anonymous page. Reference: linux mm/vmscan.c, mm/rmap.c try_to_unmap_one.
 import { Counter, EventKind } from '../abi/events';
-import { HOST_SWAP, VM_LAZY } from '../base/layout';
+import { VM_LAZY } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { add } from '../base/thread';
 import { frameCopy } from '../frames/bytes';
-import { pageGet } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import { framePut } from './frame';
 import {
   addBacked, addSwapped, BACKED, chunkAt, chunkIndex, DIRTY, hint, HINT_SWAPPED, LAZY, nodeOf, pageSlot, SWAPPED, WRITABLE,
 } from './page-state';
+import { swapGet } from './swap';
 
 /**
  * Reclaim one backed page (mapped once): `l` is dropped, `d` is rescued to `a`, `a` goes to swap when there
@@ -32,7 +32,7 @@ export function pageOut(vm: usize, vpn: u64): bool {
     count(vm, Counter.ReclaimLazy);
     event(EventKind.ReclaimLazy, vm, 1, vpn, 0, 0);
   } else {
-    slot = pageGet(HOST_SWAP);
+    slot = swapGet(vm);
     if (slot == 0) return false;
     notify(vm, vpn, vpn + 1);
     frameCopy(slot, frame);

@@ -1,6 +1,6 @@
 // What DONTNEED, FREE, PAGEOUT and MPROTECT do to the pages of a range, chunk by chunk and word by word.
 // Cost follows the chunks that are there. The caller has decided on VMAs; this room knows only pages.
-import { HOST_FRAMES, HOST_SWAP, VM_LAZY } from '../base/layout';
+import { HOST_FRAMES, VM_LAZY, VM_MEMORY } from '../base/layout';
 import { add } from '../base/thread';
 import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
@@ -13,9 +13,13 @@ import {
   KSM, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, planeEmpty, SWAPPED, WRITABLE,
 } from './page-state';
 import { ksmUnshare } from './unshare';
-import { tableDropped } from './huge';
+import { folioOf, isWhole, tableDropped } from './huge';
 import { mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
 import { pageOut } from './page-out';
+import { uncharge } from './charge';
+import { groupPut } from './frame';
+import { fileMapped } from './file';
+import { swapPut } from './swap';
 
 /**
  * The notifier for [vpn, end), then the first page of it that may have state. Where there is none the SLAT has
@@ -38,24 +42,30 @@ function firstOfChunk(vm: usize, vpn: u64, end: u64): u64 {
 /** Forget all pages and swap entries of [vpn, end). */
 export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
   vpn = begin(vm, vpn, end);
-  if (vpn < end) drop(vm, vpn, end);
+  if (vpn < end) drop(vm, vpn, end, vm);
 }
 
 /** Holes in [at, end) of a file, whose pages nobody maps any more. */
 export function filePunch(file: usize, at: u64, end: u64): void {
   at = nextChunk(file, at, end);
-  if (at < end) drop(file, at, end);
+  if (at < end) drop(file, at, end, fileMapped(file));
 }
 
-/** The pages of [vpn, end) of a VM or a file, the first of which is in a chunk that is there. */
-function drop(vm: usize, vpn: u64, end: u64): void {
+/** The pages of [vpn, end) of a VM or a file, the first of which is in a chunk that is there; `payer` is charged for them. */
+function drop(vm: usize, vpn: u64, end: u64, payer: usize): void {
   for (; vpn < end; vpn = nextChunk(vm, vpn, end)) {
     const node = nodeOf(vm, vpn);
     const index = chunkIndex(vpn);
     const chunk = chunkAt(node, index);
     const stop = min(((vpn >> 9) + 1) << 9, end);
     const hints = load<u8>(node + index, NODE_HINTS);
-    if ((hints & HINT_SPECIAL) != 0) {
+    if ((hints & HINT_SPECIAL) != 0 && stop - vpn == 512 && isWhole(chunk) && load<u32>(chunk, CHUNK_KSM) == 0) {
+      // A huge page and nothing else.
+      if ((hints & HINT_LAZY) != 0) uncountLazy(vm, chunk, 0, 512);
+      groupPut(payer, folioOf(chunk));
+      addBacked(vm, node, index, -512);
+      chunkDrop(vm, vpn, node, index, chunk);
+    } else if ((hints & HINT_SPECIAL) != 0) {
       mixedDrop(vm, vpn & ~(<u64>511), chunk, <u32>vpn & 511, <u32>(vpn & 511) + <u32>(stop - vpn));
       if (stop - vpn != 512) chunkSettle(vm, vpn, node, index, chunk);
       else tableDrop(vm, vpn, node, index, chunk);
@@ -63,15 +73,16 @@ function drop(vm: usize, vpn: u64, end: u64): void {
       const backed: i32 = load<u16>(node + (<usize>index << 1), NODE_BACKED);
       if (backed == 512) {
         pagePutChunk(HOST_FRAMES, chunk);
+        uncharge(payer, VM_MEMORY, 512);
         if ((hints & HINT_LAZY) != 0) uncountLazy(vm, chunk, 0, 512);
       } else {
-        dropWords(vm, chunk, 0, 512, hints);
+        dropWords(vm, chunk, 0, 512, hints, payer);
       }
       if (backed != 0) addBacked(vm, node, index, -backed);
       chunkDrop(vm, vpn, node, index, chunk);
     } else {
       const from = <u32>vpn & 511;
-      const n = dropWords(vm, chunk, from, from + <u32>(stop - vpn), hints);
+      const n = dropWords(vm, chunk, from, from + <u32>(stop - vpn), hints, payer);
       if (n != 0) addBacked(vm, node, index, -n);
       chunkSettle(vm, vpn, node, index, chunk);
     }
@@ -90,7 +101,7 @@ function tableDrop(vm: usize, vpn: u64, node: usize, index: u32, chunk: usize): 
 }
 
 /** Free the frames and slots of pages [from, to) of a chunk and clear all their bits. Returns backed pages freed. */
-function dropWords(vm: usize, chunk: usize, from: u32, to: u32, hints: u32): i32 {
+function dropWords(vm: usize, chunk: usize, from: u32, to: u32, hints: u32, payer: usize): i32 {
   let freed: u32 = 0;
   if ((hints & HINT_LAZY) != 0) uncountLazy(vm, chunk, from, to);
   for (let i = from; i < to; ) {
@@ -102,17 +113,19 @@ function dropWords(vm: usize, chunk: usize, from: u32, to: u32, hints: u32): i32
       pagePut(HOST_FRAMES, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
       freed++;
     }
-    if ((hints & HINT_SWAPPED) != 0) dropSlots(vm, chunk, p, word, mask);
+    if ((hints & HINT_SWAPPED) != 0) dropSlots(vm, chunk, p, word, mask, payer);
     i = next;
   }
+  if (freed != 0) uncharge(payer, VM_MEMORY, freed);
   for (let plane = BACKED; plane <= WRITABLE; plane += 64) bitsClear(chunk + plane, from, to - from);
   return freed;
 }
 
-function dropSlots(vm: usize, chunk: usize, p: usize, word: u32, mask: u64): void {
+function dropSlots(vm: usize, chunk: usize, p: usize, word: u32, mask: u64, payer: usize): void {
   const all = load<u64>(p, SWAPPED) & mask;
+  if (all == 0) return;
   for (let bits = all; bits != 0; bits &= bits - 1) {
-    pagePut(HOST_SWAP, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
+    swapPut(payer, load<u32>(pageSlot(chunk, (word << 6) + <u32>ctz(bits))));
   }
   store<u64>(p, load<u64>(p, SWAPPED) & ~mask, SWAPPED);
   addSwapped(vm, -<i64>popcnt(all));
@@ -143,7 +156,7 @@ export function pagesFree(vm: usize, vpn: u64, end: u64): void {
       add(vm, VM_LAZY, popcnt(backed & ~lazy));
       store<u64>(p, lazy | backed, LAZY);
       store<u64>(p, load<u64>(p, DIRTY) & ~backed, DIRTY);
-      dropSlots(vm, chunk, p, word, mask);
+      dropSlots(vm, chunk, p, word, mask, vm);
       i = next;
     }
     chunkSettle(vm, vpn, node, index, chunk);

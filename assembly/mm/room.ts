@@ -6,7 +6,7 @@ import { chunkTry, chunkUntry } from '../base/chunk-lock';
 import { min } from '../base/math';
 import { threaded } from '../base/thread';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE, slotVpn } from '../memslot/table';
-import { nextLeafTable } from '../slat/entry';
+import { nextLevel2 } from '../slat/entry';
 import { slatZapAll, slatZapTable } from '../slat/zap';
 import { count, event } from '../trace/events';
 import { arenaGet } from '../frames/arena';
@@ -30,7 +30,7 @@ function zapOthers(vm: usize): u64 {
   let slot: usize = load<u32>(vm, VM_SLOTS);
   for (let last = slot + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; slot < last; slot += SLOT_SIZE) {
     const end = load<u64>(slot, SLOT_END);
-    for (let gfn = nextLeafTable(vm, load<u64>(slot, SLOT_BASE), end); gfn < end; ) {
+    for (let gfn = nextLevel2(vm, load<u64>(slot, SLOT_BASE), end); gfn < end; ) {
       const next = min(((gfn >> 9) + 1) << 9, end);
       const vpn = slotVpn(slot, gfn);
       const was = chunkTry(vm, vpn);
@@ -38,7 +38,7 @@ function zapOthers(vm: usize): u64 {
         zapped += slatZapTable(vm, gfn, next);
         chunkUntry(vm, vpn, was);
       }
-      gfn = nextLeafTable(vm, next, end);
+      gfn = nextLevel2(vm, next, end);
     }
   }
   return zapped;

@@ -15,7 +15,7 @@
 import { VM_VMA_HIT_PAGES, VM_VMA_HOME, VM_VMA_LIST_COUNT, VM_VMA_LIST_SHIFT, VM_VMA_LISTS, VPN_BASE } from '../base/layout';
 import { min } from '../base/math';
 import { THREADS, threaded } from '../base/thread';
-import { arenaGet, arenaGetContiguous, arenaPut } from '../frames/arena';
+import { arenaGet, arenaGetContiguous, arenaPut, arenaPutContiguous } from '../frames/arena';
 import { metadataGet } from './room';
 
 export const VMA_START: usize = 0;
@@ -45,6 +45,14 @@ export function vmaInit(vm: usize): bool {
   store<u32>(vm, <u32>list, VM_VMA_LISTS);
   store<u32>(vm, 1, VM_VMA_LIST_COUNT);
   return true;
+}
+
+/** The list and its blocks are given back; the VM has none yet, or no thread of it ever ran. */
+export function vmaExit(vm: usize): void {
+  const list: usize = load<u32>(vm, VM_VMA_HOME);
+  if (list == 0) return;
+  for (let b: u32 = 0; b < load<u32>(list, LIST_BLOCKS); b++) arenaPut(blockAt(list, b));
+  arenaPutContiguous(list, LIST_PAGES);
 }
 
 /** List n of those in use. */

@@ -3,8 +3,8 @@
 // entry is backed by a present page with at least its permissions.
 import {
   HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
-  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
-  VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE,
+  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_ID, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
+  VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE, HUGE_ZERO_PAGE,
 } from '../base/layout';
 import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
 import { RUN_PROGRAM } from '../abi/status';
@@ -20,13 +20,13 @@ import {
   BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO, KSM, LAZY,
   NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import { FILE_NEXT, fileCached, fileIsDirty, fileOf, filePage } from '../mm/file';
+import { FILE_NEXT, fileCached, fileIsDirty, fileMapped, fileOf, filePage } from '../mm/file';
 import { folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
-import { NODE_FRAME } from '../mm/ksm-page';
+import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
 import { vmaOf } from '../mm/look-up';
 import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
-import { EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
+import { EPT_HUGE, EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
 
 /** What is wrong; the host language has a sentence for each. */
 export enum Broken {
@@ -41,6 +41,7 @@ export enum Broken {
   SlatPermission = 8,
   PageWithoutVma = 9,
   PoolTooLarge = 10,
+  ChargeDiffers = 11,
 }
 
 /** First broken invariant, 0 for none. Where: SCRATCH + SCRATCH_SIZE - 8 (u64). */
@@ -48,10 +49,9 @@ export function check(): Broken {
   const frames = bitmapOf(HOST_FRAMES, SCRATCH);
   const arena = bitmapOf(HOST_ARENA, frames);
   const swap = bitmapOf(HOST_SWAP, arena);
-  if (swap > SCRATCH + SCRATCH_SIZE - 64) return Broken.PoolTooLarge;
+  if (swap > CHARGES) return Broken.PoolTooLarge;
   memory.fill(SCRATCH, 0, swap - SCRATCH);
-  store<u64>(KSM_ENTRIES, 0);
-  store<u64>(KSM_COUNTED, 0);
+  memory.fill(CHARGES, 0, SCRATCH + SCRATCH_SIZE - CHARGES);
   for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
     const vm = VM_BASE + <usize>i * VM_SIZE;
     let e = checkVmas(vm, frames);
@@ -66,10 +66,29 @@ export function check(): Broken {
   }
   let e = checkFiles(SCRATCH, frames, arena);
   if (e == Broken.Nothing) e = checkKsm(frames);
+  if (e == Broken.Nothing) e = checkCharges();
   if (e == Broken.Nothing) e = checkPool(HOST_FRAMES, SCRATCH);
   if (e == Broken.Nothing) e = checkPool(HOST_ARENA, frames);
   if (e == Broken.Nothing) e = checkPool(HOST_SWAP, arena);
   return e;
+}
+
+/** What each VM is to be charged for: pages of memory u64 and slots u64. */
+const CHARGES: usize = SCRATCH + SCRATCH_SIZE - 64 - <usize>VM_MAX * 16;
+
+function charged(vm: usize, swap: usize, pages: u64): void {
+  const p = CHARGES + <usize>load<u32>(vm, VM_ID) * 16 + swap;
+  store<u64>(p, load<u64>(p) + pages);
+}
+
+function checkCharges(): Broken {
+  for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
+    const vm = VM_BASE + <usize>i * VM_SIZE;
+    const p = CHARGES + <usize>i * 16;
+    if (load<u64>(p) != load<u64>(vm, VM_MEMORY)) return at(load<u64>(p), Broken.ChargeDiffers);
+    if (load<u64>(p, 8) != load<u64>(vm, VM_MEMORY_SWAP)) return at(load<u64>(p, 8), Broken.ChargeDiffers);
+  }
+  return Broken.Nothing;
 }
 
 function at(where: u64, e: Broken): Broken {
@@ -161,6 +180,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
       e = ownRun(arena, chunk, 1);
       if (e == Broken.Nothing && load<u32>(chunk, CHUNK_KSM) != 0) e = ownRun(arena, load<u32>(chunk, CHUNK_KSM), 1);
       if (e == Broken.Nothing) e = checkHuge(chunk, frames);
+      if (folioOf(chunk) != 0 && !isHugetlb(chunk)) charged(vm, 0, GROUP);
       if (e != Broken.Nothing) return e;
       let backed: u32 = 0;
       let hints: u32 = 0;
@@ -179,6 +199,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
         if (b) {
           if (bitGet(chunk + WRITABLE, i) && (load<u32>(v, VMA_FLAGS) & VM_WRITE) == 0) return at(vpn, Broken.StateContradicts);
           e = checkBacked(vpn, chunk, i, v, frames);
+          if (isSimple(chunk, i) && !isHugetlb(chunk)) charged(vm, 0, 1);
           backed++;
           if (!isSimple(chunk, i)) hints |= HINT_SPECIAL;
         } else if (s) {
@@ -203,6 +224,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
   if (lazy != load<u64>(vm, VM_LAZY)) return at(lazy, Broken.CountDiffers);
   if (hugetlb != load<u64>(vm, VM_HUGETLB)) return at(hugetlb, Broken.CountDiffers);
   if (rss != load<u64>(vm, VM_RSS)) return at(rss, Broken.CountDiffers);
+  charged(vm, 8, swapped);
   return swapped == load<u64>(vm, VM_SWAP) ? Broken.Nothing : at(swapped, Broken.CountDiffers);
 }
 
@@ -238,6 +260,7 @@ function checkBacked(vpn: u64, chunk: usize, i: u32, vma: usize, frames: usize):
   store<u64>(KSM_ENTRIES, load<u64>(KSM_ENTRIES) + 1);
   if (bitGet(frames, frame - poolBase(HOST_FRAMES))) return Broken.Nothing;
   store<u64>(KSM_COUNTED, load<u64>(KSM_COUNTED) + frameMappings(frame));
+  charged(ksmChargedTo(frame), 0, 1);
   return own(HOST_FRAMES, frames, frame);
 }
 
@@ -261,6 +284,7 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
           if (bitGet(chunk + BACKED, i)) {
             e = own(HOST_FRAMES, frames, load<u32>(pageSlot(chunk, i)));
             cached++;
+            if (!isHugetlb(chunk)) charged(fileMapped(file), 0, 1);
           } else if (bitGet(chunk + SWAPPED, i)) {
             e = own(HOST_SWAP, swap, load<u32>(pageSlot(chunk, i)));
             swapped++;
@@ -269,6 +293,7 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
       }
       if (e != Broken.Nothing) return e;
     }
+    charged(fileMapped(file), 8, swapped);
     if (cached != load<u64>(file, VM_RSS)) return at(cached, Broken.CountDiffers);
     if (swapped != load<u64>(file, VM_SWAP)) return at(swapped, Broken.CountDiffers);
   }
@@ -288,12 +313,16 @@ function checkKsm(arena: usize): Broken {
 }
 
 const MAPPED: usize = SCRATCH + SCRATCH_SIZE - 24;
+const MAPPED_HUGE: usize = SCRATCH + SCRATCH_SIZE - 32;
 
 function checkSlat(vm: usize, arena: usize): Broken {
   store<u64>(MAPPED, 0);
+  store<u64>(MAPPED_HUGE, 0);
   const e = checkTable(vm, arena, load<u32>(vm, VM_ROOT), 27, 0);
   if (e != Broken.Nothing) return e;
-  const mapped = load<u64>(MAPPED);
+  const huge = load<u64>(MAPPED_HUGE);
+  if (huge != load<u64>(vm, VM_MAPPED_HUGE)) return at(huge, Broken.CountDiffers);
+  const mapped = load<u64>(MAPPED) + huge;
   return mapped == load<u64>(vm, VM_MAPPED) ? Broken.Nothing : at(mapped, Broken.CountDiffers);
 }
 
@@ -306,11 +335,25 @@ function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64)
     if ((entry & EPT_RWX) == 0) continue;
     n++;
     const here = gfn + (i << shift);
-    e = shift == 0 ? checkLeaf(vm, here, entry) : checkTable(vm, arena, entryTable(entry), shift - 9, here);
+    if (shift == 0) e = checkLeaf(vm, here, entry);
+    else if ((entry & EPT_HUGE) != 0) e = shift == 9 ? checkHugeLeaf(vm, here, entry) : at(here, Broken.SlatStale);
+    else e = checkTable(vm, arena, entryTable(entry), shift - 9, here);
     if (e != Broken.Nothing) return e;
   }
   if (shift == 0) store<u64>(MAPPED, load<u64>(MAPPED) + n);
   return n == load<u16>(tableCount(table)) ? Broken.Nothing : at(gfn, Broken.CountDiffers);
+}
+
+/** A 2 MiB leaf maps all of the chunk's huge page, which the VMM's page table has as one. */
+function checkHugeLeaf(vm: usize, gfn: u64, entry: u64): Broken {
+  store<u64>(MAPPED_HUGE, load<u64>(MAPPED_HUGE) + 1);
+  const slot = slotOf(vm, gfn);
+  if (slot == 0 || slotOf(vm, gfn + 511) != slot) return at(gfn, Broken.SlatStale);
+  const chunk = chunkOf(vm, slotVpn(slot, gfn));
+  if (chunk == 0 || !isAsOne(chunk) || (entryPage(entry) & (GROUP - 1)) != 0) return at(gfn, Broken.SlatStale);
+  let e: Broken = Broken.Nothing;
+  for (let i: u32 = 0; i < GROUP && e == Broken.Nothing; i++) e = checkLeaf(vm, gfn + i, entry + ((<u64>i) << 12));
+  return e;
 }
 
 function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
@@ -326,9 +369,12 @@ function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
   const i = <u32>vpn & 511;
   if (bitGet(chunk + BACKED, i)) {
     if (entryPage(entry) != load<u32>(pageSlot(chunk, i))) return at(gfn, Broken.SlatStale);
-  } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != <u32>(ZERO_PAGE >> 12)) return at(gfn, Broken.SlatStale);
+  } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != (isAsOne(chunk) ? <u32>(HUGE_ZERO_PAGE >> 12) + i : <u32>(ZERO_PAGE >> 12))) {
+    return at(gfn, Broken.SlatStale);
+  }
   if ((entry & EPT_W) != 0 && !bitGet(chunk + WRITABLE, i)) return at(gfn, Broken.SlatPermission);
-  if ((entry & EPT_W) != 0 && !bitGet(chunk + DIRTY, i) && !(bitGet(chunk + PART, i) && folioIsDirty(chunk))) {
+  // Of a hugetlb page nobody asks whether it was written: it is never reclaimed.
+  if ((entry & EPT_W) != 0 && !isHugetlb(chunk) && !bitGet(chunk + DIRTY, i) && !(bitGet(chunk + PART, i) && folioIsDirty(chunk))) {
     if (!bitGet(chunk + FILE, i) || !fileIsDirty(vm, vpn)) return at(gfn, Broken.SlatPermission);
   }
   return (flags & (VM_READ | VM_WRITE)) != 0 ? Broken.Nothing : at(gfn, Broken.SlatPermission);

@@ -13,7 +13,7 @@ import {
   BACKED, CHUNK_HUGE, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
 } from '../mm/page-state';
 import { VMA_FLAGS, VMA_NAME, VMA_SIZE, vmaFind, vmaNext } from '../mm/vma';
-import { EPT_RWX, leafTable } from '../slat/entry';
+import { EPT_HUGE, EPT_RWX, entryTable, level2Entry, nextLevel2 } from '../slat/entry';
 
 const PRIME: u64 = 0x100000001b3;
 
@@ -71,16 +71,16 @@ function slatDigest(vm: usize, h: u64): u64 {
   let p: usize = load<u32>(vm, VM_SLOTS);
   for (let last = p + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; p < last; p += SLOT_SIZE) {
     const end = load<u64>(p, SLOT_END);
-    for (let gfn = load<u64>(p, SLOT_BASE); gfn < end; ) {
-      const next = ((gfn >> 9) + 1) << 9;
-      const table = leafTable(vm, gfn);
-      if (table != 0) {
-        for (let i = gfn & 511; i < 512; i++) {
-          const e = load<u64>(table + (<usize>i << 3));
-          if ((e & EPT_RWX) != 0) h = mix(h, (((gfn >> 9) << 9) + i) * 8 + (e & EPT_RWX));
-        }
+    for (let gfn = nextLevel2(vm, load<u64>(p, SLOT_BASE), end); gfn < end; gfn = nextLevel2(vm, ((gfn >> 9) + 1) << 9, end)) {
+      const entry = load<u64>(level2Entry(vm, gfn));
+      if ((entry & EPT_HUGE) != 0) {
+        h = mix(h, gfn * 8 + (entry & (EPT_HUGE | EPT_RWX)));
+        continue;
       }
-      gfn = next;
+      for (let i = gfn & 511; i < 512; i++) {
+        const e = load<u64>(entryTable(entry) + (<usize>i << 3));
+        if ((e & EPT_RWX) != 0) h = mix(h, (((gfn >> 9) << 9) + i) * 8 + (e & EPT_RWX));
+      }
     }
   }
   return h;

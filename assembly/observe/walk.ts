@@ -1,13 +1,13 @@
 // The walk, entry by entry, for those who want to see it.
 import { VM_ROOT } from '../base/layout';
-import { EPT_RWX, entryTable } from '../slat/entry';
+import { isTable, entryTable } from '../slat/entry';
 
-/** Address of the entry that a walk of gfn uses at `level` (4 … 1), 0 when a level above is absent. */
+/** Address of the entry that a walk of gfn uses at `level` (4 … 1), 0 when a level above is absent or a leaf. */
 export function walkEntry(vm: usize, gfn: u64, level: u32): usize {
   let table: usize = load<u32>(vm, VM_ROOT);
   for (let l: u32 = 4; l > level; l--) {
     const e = load<u64>(table + (<usize>((gfn >> ((l - 1) * 9)) & 511) << 3));
-    if ((e & EPT_RWX) == 0) return 0;
+    if (!isTable(e)) return 0;
     table = entryTable(e);
   }
   return table + (<usize>((gfn >> ((level - 1) * 9)) & 511) << 3);

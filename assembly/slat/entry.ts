@@ -1,15 +1,15 @@
-// SLAT entries in EPT format and the walk down to the leaf table.
+// SLAT entries in EPT format and the walk down to a leaf, of 4 KiB or of 2 MiB.
 // Reference: Intel SDM vol. 3, EPT paging structures; linux arch/x86/kvm/mmu/spte.h (software bits).
 //
 // ╒═ table entry ═════════════════════════════════════════════════════════════════════╕
 // │ 63…52 ign. │ 51…12 next table │ 11 MMU present (KVM) │ 10…3 zero │ 2 X │ 1 W │ 0 R │
-// ╞═ leaf entry, 4 KiB ═══════════════════════════════════════════════════════════════╡
+// ╞═ leaf entry: 4 KiB at level 1; 2 MiB at level 2, with bit 7 set and 20…12 zero ════╡
 // │ 63 #VE │ 58 MMU-writable, 57 host-writable (KVM) │ 51…12 pfn │ 11 MMU present (KVM) │
-// │ 9 D │ 8 A │ 6 IPAT │ 5…3 MT │ 2 X │ 1 W │ 0 R │
+// │ 9 D │ 8 A │ 7 huge │ 6 IPAT │ 5…3 MT │ 2 X │ 1 W │ 0 R │
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // An entry is absent when bits 2…0 are zero. hpa = address in linear memory, so every table lies below 4 GiB.
 import { SyncPoint } from '../abi/sync';
-import { HOST_ARENA, HOST_TABLES, TABLE_SIZE, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
+import { HOST_ARENA, HOST_TABLES, TABLE_SIZE, VM_HUGE_AT, VM_HUGE_TAG, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
 import { local, self, selfVm, sync, THREADS, threaded } from '../base/thread';
 import { RUN_CPU } from '../abi/status';
 import { poolBase } from '../frames/pool';
@@ -21,6 +21,8 @@ export const EPT_RWX: u64 = 7;
 /** Memory type write-back and ignore-PAT, as KVM maps RAM without assigned devices. */
 export const EPT_LEAF: u64 = (6 << 3) | (1 << 6) | (1 << 11) | EPT_R | EPT_X;
 export const EPT_LEAF_W: u64 = EPT_LEAF | EPT_W | (1 << 57) | (1 << 58);
+/** A leaf above level 1. */
+export const EPT_HUGE: u64 = 1 << 7;
 export const EPT_TABLE: u64 = EPT_RWX | (1 << 11);
 /** EPTP: write-back tables, walk length 4. */
 export const EPTP_BITS: u64 = 6 | (3 << 3);
@@ -41,7 +43,14 @@ export function entryPage(entry: u64): u32 {
 // │ 0 users u32 │ 4 count u16     │
 // ╘═══════════════════════════════╛
 
-/** Address of the mask of vCPU threads that may use a leaf table: bit n, vCPU n. */
+/** Whether the entry, found at level 2, leads to a leaf table. */
+// @ts-ignore: decorator
+@inline
+export function isTable(entry: u64): bool {
+  return (entry & EPT_RWX) != 0 && (entry & EPT_HUGE) == 0;
+}
+
+/** Address of the mask of vCPU threads that may use leaf entries of a table: bit n, vCPU n. */
 // @ts-ignore: decorator
 @inline
 export function tableUsers(table: usize): usize {
@@ -56,7 +65,7 @@ export function tableCount(table: usize): usize {
 }
 
 /**
- * The leaf table that covers gfn, 0 when a level above it is absent.
+ * The leaf table that covers gfn, 0 when a level above it is absent or a 2 MiB leaf stands in its place.
  * gfn splits into level 4 (35…27), level 3 (26…18), level 2 (17…9), level 1 (8…0); gfn < 2^36.
  */
 // @ts-ignore: decorator
@@ -75,17 +84,23 @@ function pscTag(l: usize): u64 {
   return load<u64>(l, VM_PSC_TAG);
 }
 
+/** Address of the level-2 entry that covers gfn, 0 when a level above it is absent. */
+export function level2Entry(vm: usize, gfn: u64): usize {
+  let e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
+  if ((e & EPT_RWX) == 0) return 0;
+  e = load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3));
+  if ((e & EPT_RWX) == 0) return 0;
+  return entryTable(e) + (<usize>((gfn >> 9) & 511) << 3);
+}
+
 function walkTables(vm: usize, gfn: u64): usize {
   let e: u64;
   let p: usize;
   do {
-    e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
-    if ((e & EPT_RWX) == 0) return 0;
-    e = load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3));
-    if ((e & EPT_RWX) == 0) return 0;
-    p = entryTable(e) + (<usize>((gfn >> 9) & 511) << 3);
+    p = level2Entry(vm, gfn);
+    if (p == 0) return 0;
     e = load<u64>(p);
-    if ((e & EPT_RWX) == 0) return 0;
+    if (!isTable(e)) return 0;
   } while (!remember(vm, gfn, entryTable(e), p, e));
   return entryTable(e);
 }
@@ -109,9 +124,7 @@ function rememberShared(vm: usize, gfn: u64, table: usize, p: usize, e: u64): bo
     // Reclaim at work on another VM: it holds the chunk's lock, and remembers nothing.
     if (vm != selfVm) return true;
     const l = local(vm);
-    const users = tableUsers(table);
-    const bit: u32 = 1 << load<u32>(self, RUN_CPU);
-    if ((atomic.load<u32>(users) & bit) == 0) atomic.or<u32>(users, bit);
+    use(table);
     store<u32>(l, <u32>table, VM_PSC_TABLE);
     atomic.store<u64>(l, gfn >> 9, VM_PSC_TAG);
     sync(SyncPoint.Look, p);
@@ -121,16 +134,74 @@ function rememberShared(vm: usize, gfn: u64, table: usize, p: usize, e: u64): bo
   return false;
 }
 
-/** The leaf entry of gfn, 0 when absent. The caller has checked gfn < 2^36. */
+/** This thread's vCPU may use leaf entries of `table` from now on. */
+function use(table: usize): void {
+  if (THREADS) {
+    const users = tableUsers(table);
+    const bit: u32 = 1 << load<u32>(self, RUN_CPU);
+    if ((atomic.load<u32>(users) & bit) == 0) atomic.or<u32>(users, bit);
+  }
+}
+
+/** The same for the 2 MiB leaf e at p: what is remembered is where it stands, and it is looked at each time. */
+// @ts-ignore: decorator
+@inline
+function rememberHuge(vm: usize, gfn: u64, p: usize, e: u64): bool {
+  if (threaded()) return rememberHugeShared(vm, gfn, p, e);
+  store<u64>(vm, gfn >> 9, VM_HUGE_TAG);
+  store<u32>(vm, <u32>p, VM_HUGE_AT);
+  return true;
+}
+
+function rememberHugeShared(vm: usize, gfn: u64, p: usize, e: u64): bool {
+  if (THREADS) {
+    if (vm != selfVm) return true;
+    // Its table is of level 2, and those stay while threads run: nobody takes the tag away.
+    use(p & ~(<usize>4095));
+    store<u64>(local(vm), gfn >> 9, VM_HUGE_TAG);
+    store<u32>(local(vm), <u32>p, VM_HUGE_AT);
+    sync(SyncPoint.Look, p);
+    return atomic.load<u64>(p) == e;
+  }
+  return false;
+}
+
+/**
+ * The leaf entry of gfn, 0 when absent. Inside a 2 MiB leaf it is that leaf's, with the frame of gfn itself and EPT_HUGE.
+ * The caller has checked gfn < 2^36.
+ */
 // @ts-ignore: decorator
 @inline
 export function leafEntry(vm: usize, gfn: u64): u64 {
-  const table = leafTable(vm, gfn);
-  return table == 0 ? 0 : load<u64>(table + (<usize>(gfn & 511) << 3));
+  const l = local(vm);
+  if (pscTag(l) == gfn >> 9) return load<u64>(<usize>load<u32>(l, VM_PSC_TABLE) + (<usize>(gfn & 511) << 3));
+  return walkLeaf(vm, l, gfn);
 }
 
-/** First gfn from `gfn` on whose leaf table is present, at most `end`; absent tables above it are skipped whole. */
-export function nextLeafTable(vm: usize, gfn: u64, end: u64): u64 {
+function walkLeaf(vm: usize, l: usize, gfn: u64): u64 {
+  if (load<u64>(l, VM_HUGE_TAG) == gfn >> 9) {
+    const e = load<u64>(load<u32>(l, VM_HUGE_AT));
+    if ((e & EPT_HUGE) != 0) return inHuge(e, gfn);
+  }
+  let e: u64;
+  let p: usize;
+  do {
+    p = level2Entry(vm, gfn);
+    if (p == 0) return 0;
+    e = load<u64>(p);
+    if ((e & EPT_RWX) == 0) return 0;
+  } while ((e & EPT_HUGE) != 0 ? !rememberHuge(vm, gfn, p, e) : !remember(vm, gfn, entryTable(e), p, e));
+  return (e & EPT_HUGE) != 0 ? inHuge(e, gfn) : load<u64>(entryTable(e) + (<usize>(gfn & 511) << 3));
+}
+
+// @ts-ignore: decorator
+@inline
+function inHuge(e: u64, gfn: u64): u64 {
+  return e + ((gfn & 511) << 12);
+}
+
+/** First gfn from `gfn` on whose level-2 entry is present, at most `end`; absent tables above it are skipped whole. */
+export function nextLevel2(vm: usize, gfn: u64, end: u64): u64 {
   while (gfn < end) {
     let e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
     if ((e & EPT_RWX) == 0) {

@@ -1,20 +1,28 @@
 // Installing SLAT entries, and making and freeing the tables above them. A leaf table belongs to who holds its chunk's
 // lock; the tables above have a lock of their own, are read without it, and stay while vCPU threads run.
 import { SyncPoint } from '../abi/sync';
-import { RUN_LOCAL, VM_MAPPED, VM_PSC_TAG, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
+import { RUN_LOCAL, VM_HUGE_TAG, VM_MAPPED, VM_MAPPED_HUGE, VM_PSC_TAG, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { add, runOf, self, sync, THREADS, threaded } from '../base/thread';
 import { fence, waitWindows } from '../base/window';
 import { arenaGet, arenaPut } from '../frames/arena';
-import { EPT_RWX, EPT_TABLE, entryTable, leafTable, tableCount, tableUsers } from './entry';
+import { EPT_HUGE, EPT_RWX, EPT_TABLE, entryTable, isTable, leafTable, tableCount, tableUsers } from './entry';
 
 /** An empty root. False when the arena is empty. */
 export function slatInit(vm: usize): bool {
   const root = arenaGet();
   if (root == 0) return false;
   store<u32>(vm, <u32>root, VM_ROOT);
-  store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
+  forget(vm);
   return true;
+}
+
+/** Empty the paging-structure cache of a VM none of whose threads run. */
+// @ts-ignore: decorator
+@inline
+function forget(vm: usize): void {
+  store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
+  store<u64>(vm, u64.MAX_VALUE, VM_HUGE_TAG);
 }
 
 /** Write an entry that others walk through without a lock: what it leads to is complete. */
@@ -31,25 +39,38 @@ export function publish(p: usize, entry: u64): void {
   store<u64>(p, entry);
 }
 
+/** The table that entry `index` of `table` leads to, made when absent. 0: no arena page, or a leaf stands there. */
 function childTable(table: usize, index: usize): usize {
   const p = table + (index << 3);
   const e = load<u64>(p);
-  if ((e & EPT_RWX) != 0) return entryTable(e);
+  if ((e & EPT_RWX) != 0) return (e & EPT_HUGE) == 0 ? entryTable(e) : 0;
   const child = arenaGet();
   if (child == 0) return 0;
   store<u16>(tableCount(child), 0);
   store<u32>(tableUsers(child), 0);
   publish(p, <u64>child | EPT_TABLE);
-  const n = tableCount(table);
-  store<u16>(n, load<u16>(n) + 1);
+  addEntries(table, 1);
   return child;
+}
+
+/** Add `by` to the count of present entries of a table. */
+// @ts-ignore: decorator
+@inline
+export function addEntries(table: usize, by: i32): void {
+  const n = tableCount(table);
+  store<u16>(n, <u16>(<i32>load<u16>(n) + by));
+}
+
+/** The level-2 table of gfn, made when absent; 0 as below. Under the tree lock. */
+function level2Make(vm: usize, gfn: u64): usize {
+  const table = childTable(load<u32>(vm, VM_ROOT), <usize>((gfn >> 27) & 511));
+  return table == 0 ? 0 : childTable(table, <usize>((gfn >> 18) & 511));
 }
 
 /** The leaf table of gfn, made when absent. 0: the arena is empty; tables made on the way stay, empty but owned. */
 function leafTableMake(vm: usize, gfn: u64): usize {
   lock(vm + VM_TREE_LOCK);
-  let table = childTable(load<u32>(vm, VM_ROOT), <usize>((gfn >> 27) & 511));
-  if (table != 0) table = childTable(table, <usize>((gfn >> 18) & 511));
+  let table = level2Make(vm, gfn);
   if (table != 0) table = childTable(table, <usize>((gfn >> 9) & 511));
   unlock(vm + VM_TREE_LOCK);
   return table;
@@ -64,11 +85,35 @@ export function slatMap(vm: usize, gfn: u64, entry: u64): bool {
   }
   const p = table + (<usize>(gfn & 511) << 3);
   if ((load<u64>(p) & EPT_RWX) == 0) {
-    const n = tableCount(table);
-    store<u16>(n, load<u16>(n) + 1);
+    addEntries(table, 1);
     add(vm, VM_MAPPED, 1);
   }
   publish(p, entry);
+  return true;
+}
+
+/**
+ * Put a 2 MiB leaf over gfn. A leaf table that stands there, empty or with entries for parts of the same page, is given
+ * back (linux: a shadow page replaced by a huge SPTE). False when the arena is empty.
+ */
+export function slatMapHuge(vm: usize, gfn: u64, entry: u64): bool {
+  lock(vm + VM_TREE_LOCK);
+  const table = level2Make(vm, gfn);
+  if (table == 0) {
+    unlock(vm + VM_TREE_LOCK);
+    return false;
+  }
+  const p = table + (<usize>((gfn >> 9) & 511) << 3);
+  const old = load<u64>(p);
+  publish(p, entry | EPT_HUGE);
+  if ((old & EPT_RWX) == 0) addEntries(table, 1);
+  unlock(vm + VM_TREE_LOCK);
+  if ((old & EPT_HUGE) != 0) return true;
+  add(vm, VM_MAPPED, 1);
+  add(vm, VM_MAPPED_HUGE, 1);
+  if (!isTable(old)) return true;
+  add(vm, VM_MAPPED, 0 - <u64>load<u16>(tableCount(entryTable(old))));
+  tableFree(vm, entryTable(old));
   return true;
 }
 
@@ -78,7 +123,7 @@ export function slatMap(vm: usize, gfn: u64, entry: u64): bool {
  */
 export function tableFree(vm: usize, table: usize): void {
   if (threaded()) tableForget(vm, table);
-  else store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
+  else forget(vm);
   store<u16>(tableCount(table), 0);
   arenaPut(table);
 }

@@ -2,14 +2,16 @@
 // level-4 entry skips 512 GiB at once, and a leaf table wholly inside the range is freed as it is.
 //
 // When a zap returns, no vCPU uses what it took: it waits for those that are in a guest window and may have found an
-// entry of the same leaf table (base/window.ts). A vCPU that never used the table is not even looked at.
-import { VM_MAPPED, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
+// entry of the same table (base/window.ts). A vCPU that never used a leaf of the table is not even looked at.
+//
+// A 2 MiB leaf of which a part is zapped goes whole, as in KVM; what is left of it is mapped again when it is used.
+import { VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { min } from '../base/math';
 import { add, THREADS, threaded } from '../base/thread';
 import { fence, waitWindows } from '../base/window';
-import { EPT_RWX, entryTable, GFN_LIMIT, leafEntry, tableCount, tableUsers } from './entry';
-import { publish, tableFree } from './map';
+import { EPT_HUGE, EPT_RWX, entryTable, GFN_LIMIT, isTable, leafEntry, level2Entry, tableCount, tableUsers } from './entry';
+import { addEntries, publish, tableFree } from './map';
 
 /** Zap [from, to). Returns how many present leaf entries were dropped. */
 export function slatZap(vm: usize, from: u64, to: u64): u64 {
@@ -29,10 +31,11 @@ export function slatZapAll(vm: usize): u64 {
   // Empty tables (left by a mapping that ran out of arena) have no leaf entries, but go as well.
   const zapped = zapTable(vm, load<u32>(vm, VM_ROOT), 27, 0, GFN_LIMIT);
   store<u64>(vm, 0, VM_MAPPED);
+  store<u64>(vm, 0, VM_MAPPED_HUGE);
   return zapped;
 }
 
-/** One table whose entries span 2^shift frames each. Children that end up empty are freed. */
+/** One table of level 4 or 3, whose entries span 2^shift frames each. Children that end up empty are freed. */
 function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 {
   let zapped: u64 = 0;
   let gfn = from;
@@ -42,16 +45,39 @@ function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 
     const e = load<u64>(p);
     if ((e & EPT_RWX) != 0) {
       const child = entryTable(e);
-      if (shift == 9) zapped += zapChild(vm, table, p, child, gfn, next);
-      else {
-        zapped += zapTable(vm, child, shift - 9, gfn, next);
-        // While threads run the tables above the leaves stay: others walk through them without a lock.
-        if (!threaded() && load<u16>(tableCount(child)) == 0) unlink(vm, table, p, child);
-      }
+      zapped += shift == 18 ? zapLevel2(vm, child, gfn, next) : zapTable(vm, child, shift - 9, gfn, next);
+      // While threads run the tables above the leaves stay: others walk through them without a lock.
+      if (!threaded() && load<u16>(tableCount(child)) == 0) unlink(vm, table, p, child);
     }
     gfn = next;
   }
   return zapped;
+}
+
+/** A table of level 2: leaf tables, and leaves of its own. */
+function zapLevel2(vm: usize, table: usize, from: u64, to: u64): u64 {
+  let zapped: u64 = 0;
+  let huge: u32 = 0;
+  for (let gfn = from; gfn < to; ) {
+    const next = min(((gfn >> 9) + 1) << 9, to);
+    const p = table + (<usize>((gfn >> 9) & 511) << 3);
+    const e = load<u64>(p);
+    if ((e & EPT_RWX) != 0) {
+      if ((e & EPT_HUGE) == 0) zapped += zapChild(vm, table, p, entryTable(e), gfn, next);
+      else {
+        publish(p, 0);
+        huge++;
+      }
+    }
+    gfn = next;
+  }
+  if (huge == 0) return zapped;
+  lock(vm + VM_TREE_LOCK);
+  addEntries(table, -(<i32>huge));
+  unlock(vm + VM_TREE_LOCK);
+  add(vm, VM_MAPPED_HUGE, 0 - <u64>huge);
+  if (threaded()) settle(vm, table);
+  return zapped + huge;
 }
 
 /** The leaf table `child`, entry p of `table`, between gfn and next. */
@@ -76,17 +102,16 @@ function zapChild(vm: usize, table: usize, p: usize, child: usize, gfn: u64, nex
 function unlink(vm: usize, table: usize, p: usize, child: usize): void {
   lock(vm + VM_TREE_LOCK);
   publish(p, 0);
-  const counter = tableCount(table);
-  store<u16>(counter, load<u16>(counter) - 1);
+  addEntries(table, -1);
   unlock(vm + VM_TREE_LOCK);
   tableFree(vm, child);
 }
 
-/** Entries of leaf table `child` have just been dropped: wait for the accesses that may have found them. */
-function settle(vm: usize, child: usize): void {
+/** Leaf entries of `table` have just been dropped: wait for the accesses that may have found them. */
+function settle(vm: usize, table: usize): void {
   if (THREADS) {
     fence();
-    waitWindows(vm, atomic.load<u32>(tableUsers(child)));
+    waitWindows(vm, atomic.load<u32>(tableUsers(table)));
   }
 }
 
@@ -95,13 +120,12 @@ function settle(vm: usize, child: usize): void {
  * it if that is all. Returns how many present entries went; the table stays when others are in it.
  */
 export function slatZapTable(vm: usize, gfn: u64, next: u64): u64 {
+  const p = level2Entry(vm, gfn);
+  // Looked at again here and below: until the chunk was locked another thread may have been here.
+  if (!isTable(load<u64>(p))) return 0;
   const zapped = slatZap(vm, gfn, next);
-  let table: usize = load<u32>(vm, VM_ROOT);
-  for (let shift: u64 = 27; shift > 9; shift -= 9) table = entryTable(load<u64>(table + (<usize>((gfn >> shift) & 511) << 3)));
-  const p = table + (<usize>((gfn >> 9) & 511) << 3);
   const e = load<u64>(p);
-  // Looked at again: until the chunk was locked another thread may have been here.
-  if ((e & EPT_RWX) != 0 && load<u16>(tableCount(entryTable(e))) == 0) unlink(vm, table, p, entryTable(e));
+  if (isTable(e) && load<u16>(tableCount(entryTable(e))) == 0) unlink(vm, p & ~(<usize>4095), p, entryTable(e));
   return zapped;
 }
 
@@ -114,7 +138,6 @@ function zapLeaf(table: usize, index: usize, n: usize): u32 {
       zapped++;
     }
   }
-  const counter = tableCount(table);
-  store<u16>(counter, load<u16>(counter) - <u16>zapped);
+  addEntries(table, -(<i32>zapped));
   return zapped;
 }

@@ -3,7 +3,7 @@
 import { Access, RUN_BUFFER, RUN_EXITS, RUN_STATUS, RUN_VALUE, RUN_VM, Status } from '../abi/status';
 import { bytesDiffer, loadHalves } from '../frames/bytes';
 import { min } from '../base/math';
-import { EPT_R, EPT_W, entryTable } from '../slat/entry';
+import { EPT_HUGE, EPT_R, EPT_W, entryTable } from '../slat/entry';
 import { VM_PSC_TABLE, VM_PSC_TAG } from '../base/layout';
 import { local, threaded } from '../base/thread';
 import { inGuest, inWindow, MODE_BOTH, MODE_GUEST, mode } from '../base/window';
@@ -115,7 +115,25 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
     const table: usize = load<u32>(local(vm), VM_PSC_TABLE);
     const stop = threaded() && accesses - i > WINDOW ? i + WINDOW : accesses;
     let e = entry;
-    if (write) {
+    if ((entry & EPT_HUGE) != 0) {
+      // One entry for all of 2 MiB: what a TLB would hold.
+      const page = at >> 21;
+      const base = (entryTable(entry) & 0xffe00000) as usize;
+      if (write) {
+        do {
+          store<u64>(base + (<u32>at & 0x1ffff8), i++);
+          at += stride;
+          if (at - gpa >= span) at -= span;
+        } while (i < stop && at >> 21 == page);
+      } else {
+        do {
+          sum += load<u64>(base + (<u32>at & 0x1ffff8));
+          i++;
+          at += stride;
+          if (at - gpa >= span) at -= span;
+        } while (i < stop && at >> 21 == page);
+      }
+    } else if (write) {
       do {
         store<u64>(entryTable(e) + (<u32>at & 4088), i++);
         at += stride;

@@ -4,8 +4,8 @@ import { EVENT_CAPACITY, EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
 import { RUN_PROGRAM } from '../abi/status';
 import {
   EVENTS, HERE_CAUSE, HERE_CPU, HERE_EVENT_SEQ, HERE_PIN_VM, HERE_RING, HOST_ARENA, HOST_EVENT_SEQ, HOST_EVENTS_ON,
-  HOST_TABLES, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, TABLE_SIZE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_LAZY, VM_LOCKED_VM,
-  VM_MAPPED, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_SWAP, VM_VMA_HIT_PAGES,
+  HOST_TABLES, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, TABLE_SIZE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_HUGE_TAG, VM_HUGETLB, VM_LAZY, VM_LOCAL_END,
+  VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_MEMORY, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_MEMORY_SWAP, VM_SWAP, VM_VMA_HIT_PAGES,
 } from '../base/layout';
 import { Counter } from '../abi/events';
 import { runOf } from '../base/thread';
@@ -22,6 +22,7 @@ export function threadsStart(vm: usize): bool {
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) if (!threadStart(runOf(vm, cpu), cpu)) return false;
   // What one thread of control remembers is not for several.
   store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
+  store<u64>(vm, u64.MAX_VALUE, VM_HUGE_TAG);
   store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
   store<u64>(vm, 0, VM_VMA_HIT_PAGES);
   vmaCarve(vm);
@@ -55,8 +56,9 @@ function threadStart(run: usize, cpu: u32): bool {
   store<u32>(h, 0, HERE_PIN_VM);
   store<u32>(run, 0, RUN_MODE);
   const l = run + RUN_LOCAL;
-  memory.fill(l, 0, 512);
+  memory.fill(l, 0, VM_LOCAL_END);
   store<u64>(l, u64.MAX_VALUE, VM_PSC_TAG);
+  store<u64>(l, u64.MAX_VALUE, VM_HUGE_TAG);
   store<u64>(l, u64.MAX_VALUE, VM_MMIO_GFN);
   store<u32>(l, u32.MAX_VALUE, VM_BUF_CONN);
   store<u64>(l, u64.MAX_VALUE, VM_BUF_VPN);
@@ -75,6 +77,10 @@ export function threadsFold(vm: usize): void {
     fold(vm, l, VM_RSS);
     fold(vm, l, VM_SWAP);
     fold(vm, l, VM_MAPPED);
+    fold(vm, l, VM_MAPPED_HUGE);
+    fold(vm, l, VM_HUGETLB);
+    fold(vm, l, VM_MEMORY);
+    fold(vm, l, VM_MEMORY_SWAP);
     for (let i: usize = 0; i < <usize>Counter.Count; i++) fold(vm, l, VM_COUNTERS + (i << 3));
     cacheEmpty(run);
     foldEvents(run);

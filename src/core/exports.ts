@@ -18,7 +18,12 @@ export interface CoreExports {
     bar0: bigint,
   ): Ptr;
   vmAddRam(vm: Ptr, gfn: bigint, pages: bigint, offset: bigint, flags: number): number;
+  /** Takes back the VM made last, which nobody has used yet. */
+  vmUndo(vm: Ptr): void;
   vmSetBar0(vm: Ptr, gpa: bigint): void;
+  /** Limits of the VM's memory and swap in pages, 2^64 - 1 for none. */
+  setMemoryMax(vm: Ptr, pages: bigint): void;
+  setSwapMax(vm: Ptr, pages: bigint): void;
 
   runOf(vm: Ptr, cpu: number): Ptr;
   /** This instance acts for the vCPU of `run` from now on; 0 for nobody (the main thread). */
@@ -65,9 +70,15 @@ export interface CoreExports {
   /** Blocks of the file behind page vpn, in memory and swapped, 4 KiB each; -1 when there is no file. */
   fileBlocks(vm: Ptr, vpn: bigint): number;
   ksmScan(): void;
+  /** Frames that sharing saves. */
+  ksmSaved(): number;
   /** Linear-memory address of the file's page behind vpn for write(2), 0 when there is none. */
   fileWrite(vm: Ptr, vpn: bigint): number;
   rangeStats(vm: Ptr, vpn: bigint, end: bigint): void;
+  /** PAGE_* at SCRATCH. */
+  pageBacking(vm: Ptr, vpn: bigint): void;
+  /** (VM u32, –, vpn u64) at SCRATCH, at most `limit`; how many there are. */
+  ksmSharers(frame: number, limit: number): number;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;
   check(): number;

@@ -5,8 +5,8 @@ export const HOST = 0x10000;
 export const SCRATCH = 0x61000;
 export const SCRATCH_SIZE = 0x100000;
 export const EVENTS = 0x161000;
-export const RUN_BASE = 0x401000;
-export const DYNAMIC = 0x601000;
+export const RUN_BASE = 0x400000;
+export const DYNAMIC = 0x800000;
 
 export const HOST_FRAMES = HOST + 0;
 export const HOST_ARENA = HOST + 64;
@@ -28,8 +28,13 @@ export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
 export const VM_HUGETLB = 216;
+export const VM_MEMORY = 224;
+export const VM_MEMORY_MAX = 232;
+export const VM_MEMORY_SWAP = 240;
+export const VM_MEMORY_SWAP_MAX = 248;
 export const VM_COUNTERS = 256;
-export const VM_VMA_COUNT = 532;
+export const VM_MAPPED_HUGE = 568;
+export const VM_VMA_COUNT = 596;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
 export const STAT_RSS = 0;
@@ -43,6 +48,16 @@ export const STAT_ANON = 64;
 export const STAT_ANON_HUGE = 72;
 export const STAT_HUGETLB = 80;
 export const STAT_PSS = 88;
+
+// What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
+export const PAGE_FRAME = 0;
+export const PAGE_SLOT = 4;
+export const PAGE_HUGE = 8;
+export const PAGE_PARTS = 12;
+export const PAGE_AS_ONE = 16;
+export const PAGE_MAPPINGS = 20;
+export const PAGE_FILE_FRAME = 24;
+export const PAGE_FILE_SLOT = 28;
 
 export const HOST_SHARED = HOST + 204;
 

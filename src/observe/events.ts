@@ -118,10 +118,12 @@ const READERS: Readonly<Record<number, Reader>> = {
     detail: { hva: page(a), slot: Number(b) },
     text: `page ${page(a)} swapped in`,
   }),
-  [EventKind.Oom]: ({ a }) => ({
+  [EventKind.Oom]: ({ n, a }) => ({
     kind: 'oom',
-    detail: { frames: Number(a) },
-    text: `no frame to be had: all ${a} are in use`,
+    detail: { of: n ? 'vm' : 'host', frames: Number(a) },
+    text: n
+      ? `no frame for this VM: it is at its limit of ${a}, and none of its own can be reclaimed`
+      : `no frame to be had: all ${a} are in use`,
   }),
   [EventKind.BufferFault]: ({ n, a }) => ({
     kind: 'buffer-fault',

@@ -9,6 +9,9 @@ const ADDRESS = 0x000f_ffff_ffff_f000n;
 const EPTP_BITS = 0x1en;
 const GPA_BITS = 48n;
 
+/** Bytes that a leaf of this level maps. */
+const pageSize = (level: number): bigint => 1n << BigInt(3 + level * 9);
+
 export function readWalk(vm: Vm, gpa: Gpa): Walk {
   const { core } = vm.host;
   const gfn = gpa >> 12n;
@@ -20,7 +23,8 @@ export function readWalk(vm: Vm, gpa: Gpa): Walk {
     entries.push(decode(core.readU64(at), level, gpa, at));
   }
   const leaf = entries.at(-1);
-  const hpa = leaf?.leaf && leaf.present ? ((leaf.address + (gpa & 0xfffn)) as Hpa) : undefined;
+  const hpa =
+    leaf?.leaf && leaf.present ? ((leaf.address + (gpa & (pageSize(leaf.level) - 1n))) as Hpa) : undefined;
   const slotAt = core.x.slotOf(vm.ptr, gfn) >>> 0;
   const hva = vm.vmm.hvaOf(gpa);
   const eptp = BigInt(core.readU32(vm.ptr + VM_ROOT)) | EPTP_BITS;
@@ -36,13 +40,13 @@ export function readWalk(vm: Vm, gpa: Gpa): Walk {
   return { ...base, slot };
 }
 
-/** An entry's bits. Level 1 entries are leaves; huge leaves (bit 7 at level 3 and 2) do not occur yet. */
+/** An entry's bits. Entries of level 1 are leaves, and those of level 2 with bit 7 set. */
 function decode(value: bigint, level: number, gpa: bigint, at: number): WalkEntry {
   const bit = (n: bigint): boolean => ((value >> n) & 1n) !== 0n;
-  const leaf = level === 1;
+  const leaf = level === 1 || (level === 2 && bit(7n) && (value & 7n) !== 0n);
   return {
     level,
-    index: Number((gpa >> BigInt(3 + level * 9)) & 511n),
+    index: Number((gpa / pageSize(level)) & 511n),
     at: BigInt(at) as Hpa,
     value,
     present: (value & 7n) !== 0n,

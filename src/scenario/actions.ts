@@ -6,8 +6,8 @@ import type { PlainStep, Program } from '../threads/program.ts';
 import { core, fileWrite, freeReport, ksmScan } from './host-actions.ts';
 import { isRequest, type Outcome, ofWalk, outcomeOf, titleOf } from './outcome.ts';
 import type { ScenarioVm } from './port.ts';
+import type { RequestMethod, RequestName } from './requests.ts';
 import type { Action } from './scenario.ts';
-import type { RequestMethod, RequestName } from './schema.ts';
 
 type Size = 1 | 2 | 4 | 8;
 /** pvmemcontrol's place on the bus, the default of `bdf`. */

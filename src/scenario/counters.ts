@@ -1,5 +1,5 @@
 // The counters that `expect` may name. Values come from `vm.observe.counters()`; a test holds the two equal.
-import { REQUESTS } from './schema.ts';
+import { REQUESTS } from './requests.ts';
 
 export const COUNTERS: readonly string[] = [
   'host.rss',
@@ -8,12 +8,19 @@ export const COUNTERS: readonly string[] = [
   'host.hugetlb',
   'pool.used',
   'swap.used',
+  'memory.current',
+  'memory.swap.current',
+  'memory.events.max',
+  'memory.events.oom',
+  'memory.swap.events.max',
+  'memory.swap.events.fail',
   'frames.free',
   'frames.used',
   'faults.minor',
   'faults.major',
   'slat.violations',
   'slat.mapped',
+  'slat.mapped2m',
   'slat.zapped',
   'slat.flushes',
   'exits.mmio',
@@ -31,6 +38,7 @@ export const COUNTERS: readonly string[] = [
   'reclaim.swapout',
   'ksm.merged',
   'ksm.shared',
+  'ksm.saved',
   'metadata.bytes',
   'events.total',
 ];
@@ -42,10 +50,13 @@ export const HOST_COUNTERS: readonly string[] = [
   'frames.free',
   'frames.used',
   'ksm.shared',
+  'ksm.saved',
   'metadata.bytes',
   'events.total',
 ];
 
 /** Counters that are bytes, shown with units; also behind the name of a VM. */
 export const isBytes = (name: string): boolean =>
-  /(^|\.)(host\.[a-z]+|pool\.used|swap\.used|metadata\.bytes)$/.test(name);
+  /(^|\.)(host\.[a-z]+|memory(\.swap)?\.current|pool\.used|swap\.used|ksm\.saved|metadata\.bytes)$/.test(
+    name,
+  );

@@ -1,11 +1,13 @@
 // Scenarios for library users: parse, run, built-ins. No Node in here: it works in a page's worker.
 
 export { type Builtin, builtin, builtins } from './builtins/index.ts';
+export { isBytes } from './counters.ts';
 export type { Expectation } from './expect.ts';
 export { type FlatStep, flatten } from './flatten.ts';
 export { createMachine, type MachineBuild } from './machine.ts';
 export { sizeText } from './outcome.ts';
 export type { ScenarioVm, ScenarioVms } from './port.ts';
+export { REQUESTS, type RequestName } from './requests.ts';
 export type { LaneResult, Sample, StepResult } from './result.ts';
 export { type RunState, ScenarioRun } from './run.ts';
 export {
@@ -18,6 +20,5 @@ export {
   type Scenario,
   type Step,
 } from './scenario.ts';
-export { REQUESTS, type RequestName } from './schema.ts';
 export { changeIn, type HostMemory } from './snapshot.ts';
 export { ONLY_VM, sandboxOptions } from './vms.ts';

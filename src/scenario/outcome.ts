@@ -4,8 +4,8 @@ import { Errno } from '../../assembly/abi/errno.ts';
 import { hex } from '../address.ts';
 import type { ProgramResult } from '../threads/program.ts';
 import type { Access, Exit, LoopEnd, Response, Verified, Walk } from '../types.ts';
+import { REQUESTS, type RequestName } from './requests.ts';
 import type { Action, Args } from './scenario.ts';
-import { REQUESTS, type RequestName } from './schema.ts';
 
 export type FieldValue = number | bigint | string | boolean | null;
 export type Fields = Readonly<Record<string, FieldValue>>;

@@ -34,6 +34,12 @@ const vmOptions = {
   ),
   vmaNames: Type.Optional(Type.Boolean({ description: 'the host kernel has CONFIG_ANON_VMA_NAME' })),
   maxMapCount: Type.Optional(small(1, 2 ** 31 - 1, 'vm.max_map_count')),
+  memoryLimit: Type.Optional(
+    integer('memory.max of the VM: how much host memory it may have; left out: no limit'),
+  ),
+  swapLimit: Type.Optional(
+    integer('memory.swap.max of the VM: how much swap it may have; left out: no limit'),
+  ),
   memlock: Type.Optional(integer('RLIMIT_MEMLOCK of an unprivileged VMM; left out: privileged')),
   device: Type.Optional(
     object(
@@ -73,7 +79,7 @@ export const Machine = object(
 );
 
 export type VmSpec = Partial<
-  Record<'memory' | 'memlock', IntegerSpec> & {
+  Record<'memory' | 'memoryLimit' | 'swapLimit' | 'memlock', IntegerSpec> & {
     ram: { gpa: IntegerSpec; size: IntegerSpec }[];
     cpus: number;
     threads: boolean;

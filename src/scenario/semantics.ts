@@ -32,7 +32,7 @@ const LIMITS: Readonly<Record<string, bigint>> = {
   'mmio.write.off': 0xffff_ffffn,
 };
 const INTEGERS = ['gpa', 'len', 'arg', 'func', 'val', 'off', 'advance', 'filter'];
-const MACHINE_SIZES = ['memory', 'pool', 'swap', 'memlock'];
+const MACHINE_SIZES = ['memory', 'pool', 'swap', 'memoryLimit', 'swapLimit', 'memlock'];
 const VM_NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 /** What a name of `expect` may begin with already, so no VM and no result of several VMs can. */
 const TAKEN = new Set([...COUNTERS.map((key) => key.split('.')[0] as string), 'counters', 'device', ALL_VMS]);

@@ -36,7 +36,7 @@ export function memoryOf(snapshot: Snapshot): HostMemory {
   return {
     used: of(one, 'pool.used'),
     swap: of(one, 'swap.used'),
-    saved: sum(all.map(([, counters]) => of(counters, 'host.rss') - of(counters, 'host.pss'))),
+    saved: of(one, 'ksm.saved'),
     vms: Object.fromEntries(
       all.map(([name, counters]) => [
         name,
