@@ -19,6 +19,14 @@ export type {
   CoreSegment,
 } from './observe/core-types.ts';
 export type {
+  MemoryStatus,
+  PagemapRun,
+  PageType,
+  PageTypes,
+  PageTypesOptions,
+  SmapsRollup,
+} from './observe/proc-types.ts';
+export type {
   Action,
   Builtin,
   Each,

@@ -96,7 +96,7 @@ describe('cli › several VMs', () => {
   ])('%s --vm with a name that there is not', async (command) => {
     const { code, out, err } = await slatbox(`${command} two.yaml --vm wbe`);
     expect([code, out]).toEqual([2, '']);
-    expect(err).toContain('error[SLB-047]');
+    expect(err).toContain('error[SLB-048]');
     expect(err).toContain('did you mean "web"?');
   });
 

@@ -282,7 +282,9 @@ describe('cli › messages', () => {
   });
 
   it('every command has help with an example', async () => {
-    for (const command of ['run', 'conform', 'smaps', 'walk', 'events', 'core', 'check', 'schema', 'list']) {
+    for (const command of 'run conform smaps smaps-rollup status pagemap page-types walk events core check schema list'.split(
+      ' ',
+    )) {
       const { out, code } = await slatbox(`${command} --help`);
       expect([command, code]).toEqual([command, 0]);
       expect(out).toContain(`$ slatbox ${command}`);

@@ -87,7 +87,7 @@ export async function runTo(
   const name = named ?? names[0];
   if (name === undefined || !names.includes(name)) {
     const hint = suggestion(named ?? '', names);
-    throw new SlatboxError('SLB-047', `--vm: there is no VM "${named}" in ${file}`, hint);
+    throw new SlatboxError('SLB-048', `--vm: there is no VM "${named}" in ${file}`, hint);
   }
   const vms = await openMachine(scenario, build);
   const run = new ScenarioRun(scenario, vms);
