@@ -151,6 +151,18 @@ describe('several VMs › the machine', () => {
     expect(host?.frames().total).toBe(4096);
   });
 
+  it('a VM has a memory limit of its own', async () => {
+    const machine = 'memory: 16M, pool: 32M, swap: 0, vms: { a: {}, b: { memoryLimit: 1M } }';
+    const fill = (vm: string): string => `  - fill: { vm: ${vm}, gpa: 1M, len: 4M, byte: 1, id: of-${vm} }\n`;
+    const { results } = await run(
+      text(
+        `${fill('b')}${fill('a')}  - expect: { of-a.exit: none, of-b.exit: OUT_OF_MEMORY, b.host.rss: 1M, a.host.rss: 4M }\n`,
+        machine,
+      ),
+    );
+    expect(failed(results)).toEqual([]);
+  });
+
   it('the pool that nobody chose has room for all RAM, a private file twice', async () => {
     const { host } = await run(
       text('  - note: x', 'memory: 8M, vms: { a: {}, b: { backing: { kind: memfd_priv } } }'),
