@@ -29,3 +29,4 @@ export const MAPPING_FLAGS: Readonly<Record<BackingKind, number>> = {
 
 export const BACKINGS = Object.keys(MAPPING_FLAGS) as readonly BackingKind[];
 export const isHugetlb = (kind: BackingKind): boolean => (MAPPING_FLAGS[kind] & VM_HUGETLB) !== 0;
+export const isSharedFile = (kind: BackingKind): boolean => (MAPPING_FLAGS[kind] & VM_SHARED) !== 0;

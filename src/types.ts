@@ -203,8 +203,33 @@ export interface Walk {
     | { readonly id: number; readonly gpa: Gpa; readonly size: number; readonly hva: Hva }
     | undefined;
   readonly hva: Hva | undefined;
-  /** Page letter as in the traces: `.` `z` `a` `l` `d` `s`, `x` no VMA, `-` no slot. */
+  /** Page letter (docs/linux-rules.md): `a` anonymous, `H` part of a huge page …, `-` no slot. */
   readonly page: string;
+}
+
+/** What backs one guest page, whether the SLAT maps it or not: the host's view. Frames are host-physical addresses. */
+export interface PageBacking {
+  readonly gpa: Gpa;
+  /** As `Walk.page`. */
+  readonly letter: string;
+  /** What the VMM's page table maps; left out for the zero pages, which have no frame of the pool. */
+  readonly frame?: Hpa;
+  /** Slot as in swap-out events. */
+  readonly swapSlot?: number;
+  /** The huge page around it (2 MiB), of which this page may be a part that is mapped no more. */
+  readonly huge?: { readonly first: Hpa; readonly mappedPages: number; readonly asOne: boolean };
+  /** The file that is mapped there, and what it has of the page itself, mapped or not. */
+  readonly file?: {
+    readonly name: string;
+    /** Bytes into the file. */
+    readonly offset: number;
+    readonly frame?: Hpa;
+    readonly swapSlot?: number;
+  };
+  /** Entries of VMMs' page tables that map the frame. */
+  readonly mappings: number;
+  /** The other pages that KSM maps to the frame. */
+  readonly sharers: readonly { readonly vm: number; readonly gpa: Gpa }[];
 }
 
 /** One thing that happened. `cause` is the seq of the event that led to it, 0 for none. */

@@ -20,6 +20,7 @@ const core: Readonly<Record<string, bigint>> = {
   ...constants('assembly/mm/vma.ts'),
   ...constants('assembly/memslot/table.ts'),
   ...constants('assembly/observe/stats.ts'),
+  ...constants('assembly/observe/page.ts'),
   POOL_BASE: pool.BASE as bigint,
   POOL_BUMP: pool.BUMP as bigint,
   POOL_STACK: pool.STACK as bigint,

@@ -1,20 +1,22 @@
 // Each panel with what it needs of the store: a panel is drawn again only when its own data changed, so that
 // zooming the map costs a map and nothing else. Reference: docs/web.md "The seams".
-import { createContext, useContext } from 'react';
+import { createContext, useContext, useMemo } from 'react';
 import { useStore } from 'zustand';
 import { useShallow } from 'zustand/react/shallow';
 import type { Vma } from '../src/types.ts';
 import type { Theme } from './draw/palette.ts';
 import type { Machine } from './engine/port.ts';
+import { countLanes } from './model/series.ts';
 import { topSpan } from './model/timeline.ts';
 import type { Range } from './model/view.ts';
 import { ConsolePanel } from './panels/console.tsx';
 import { CountersPanel } from './panels/counters.tsx';
 import { DevicePanel } from './panels/device.tsx';
 import { EventsPanel } from './panels/events.tsx';
+import { HostMemory } from './panels/host-memory.tsx';
 import { MapPanel } from './panels/map-panel.tsx';
 import { Player, StepList } from './panels/player.tsx';
-import { Plots } from './panels/plots.tsx';
+import { Plot } from './panels/plots.tsx';
 import { Summary } from './panels/summary.tsx';
 import { VmasPanel } from './panels/vmas.tsx';
 import { WalkPanel } from './panels/walk.tsx';
@@ -74,10 +76,13 @@ export function TheSteps() {
   return <StepList step={frame?.step ?? 0} steps={steps} results={results} onSeek={seek} />;
 }
 
-const forSummary = pickKeys('frame', 'machine', 'results');
+const forSummary = pickKeys('frame', 'vms', 'vm', 'results');
 export function TheSummary() {
-  const { frame, machine, results } = usePage(forSummary);
-  return frame && machine ? <Summary frame={frame} machine={machine} last={results[frame.step - 1]} /> : null;
+  const { frame, vms, vm, results } = usePage(forSummary);
+  const machine = vms[vm];
+  if (!frame || !machine) return null;
+  const [last, before] = [results[frame.step - 1], results[frame.step - 2]];
+  return <Summary frame={frame} machine={machine} vm={vm} last={last} before={before} />;
 }
 
 const forMap = pickKeys(
@@ -85,7 +90,8 @@ const forMap = pickKeys(
   'raster',
   'lens',
   'selection',
-  'machine',
+  'vms',
+  'vm',
   'setView',
   'select',
   'goTo',
@@ -93,8 +99,9 @@ const forMap = pickKeys(
   'setPanel',
 );
 export function TheMap({ theme }: { theme: Theme }) {
-  const { view, raster, lens, selection, machine, setView, select, goTo, setLens, setPanel } =
+  const { view, raster, lens, selection, vms, vm, setView, select, goTo, setLens, setPanel } =
     usePage(forMap);
+  const machine = vms[vm];
   return (
     <MapPanel
       view={view}
@@ -103,6 +110,7 @@ export function TheMap({ theme }: { theme: Theme }) {
       selection={selection}
       theme={theme}
       topSpan={topSpan(machine)}
+      vm={vms.length > 1 ? machine?.name : undefined}
       onView={setView}
       onSelect={select}
       onGoTo={goTo}
@@ -112,33 +120,65 @@ export function TheMap({ theme }: { theme: Theme }) {
   );
 }
 
-const forPlots = pickKeys('frame', 'results', 'seek');
-export function ThePlots({ theme }: { theme: Theme }) {
-  const { frame, results, seek } = usePage(forPlots);
-  if (!frame) return null;
-  return <Plots results={results} counters={frame.counters} step={frame.step} theme={theme} onSeek={seek} />;
-}
-
-const forCounters = pickKeys('frame', 'results');
-export function TheCounters() {
-  const { frame, results } = usePage(forCounters);
-  return frame ? <CountersPanel results={results} counters={frame.counters} step={frame.step} /> : null;
-}
-
-const forWalk = pickKeys('walk', 'inspected', 'inspect');
-export function TheWalk() {
-  const { walk, inspected, inspect } = usePage(forWalk);
-  return <WalkPanel walk={walk} inspected={inspected} onInspect={inspect} />;
-}
-
-const forDevice = pickKeys('frame', 'inspected', 'inspect', 'goTo');
-export function TheDevice() {
-  const { frame, inspected, inspect, goTo } = usePage(forDevice);
+const forHost = pickKeys('frame', 'vms', 'vm', 'results', 'seek', 'setVm');
+export function TheHost({ theme }: { theme: Theme }) {
+  const { frame, vms, vm, results, seek, setVm } = usePage(forHost);
   if (!frame) return null;
   return (
+    <HostMemory frame={frame} vms={vms} vm={vm} results={results} theme={theme} onSeek={seek} onVm={setVm} />
+  );
+}
+
+const forCounters = pickKeys('frame', 'vms', 'vm', 'results', 'seek');
+export function TheCounts({ theme }: { theme: Theme }) {
+  const { frame, vms, vm, results, seek } = usePage(forCounters);
+  const lanes = useMemo(
+    () => (frame ? countLanes(vms[vm]?.name ?? '', results, frame.vms[vm]?.counters ?? {}, frame.step) : []),
+    [frame, vms, vm, results],
+  );
+  if (!frame) return null;
+  return (
+    <Plot name="Counters by step" unit="count" lanes={lanes} step={frame.step} theme={theme} onSeek={seek} />
+  );
+}
+
+export function TheCounters() {
+  const { frame, vms, vm, results } = usePage(forCounters);
+  const counters = frame?.vms[vm]?.counters;
+  if (!frame || !counters) return null;
+  return <CountersPanel results={results} counters={counters} step={frame.step} vm={vms[vm]?.name ?? ''} />;
+}
+
+const forWalk = pickKeys('walk', 'page', 'inspected', 'vms', 'vm', 'inspect', 'goTo', 'setVm');
+export function TheWalk({ theme }: { theme: Theme }) {
+  const { walk, page, inspected, vms, vm, inspect, goTo, setVm } = usePage(forWalk);
+  const names = useMemo(() => vms.map((m) => m.name), [vms]);
+  const onGoTo = (gpa: bigint, other: number) => {
+    if (other !== vm) setVm(other);
+    goTo(pageOf(gpa));
+  };
+  return (
+    <WalkPanel
+      walk={walk}
+      page={page}
+      inspected={inspected}
+      vms={names}
+      theme={theme}
+      onInspect={inspect}
+      onGoTo={onGoTo}
+    />
+  );
+}
+
+const forDevice = pickKeys('frame', 'vm', 'inspected', 'inspect', 'goTo');
+export function TheDevice() {
+  const { frame, vm, inspected, inspect, goTo } = usePage(forDevice);
+  const state = frame?.vms[vm];
+  if (!state) return null;
+  return (
     <DevicePanel
-      device={frame.device}
-      buffers={frame.buffers}
+      device={state.device}
+      buffers={state.buffers}
       inspected={inspected}
       onInspect={inspect}
       onGoTo={(gpa) => goTo(pageOf(gpa))}
@@ -146,18 +186,20 @@ export function TheDevice() {
   );
 }
 
-const forVmas = pickKeys('frame', 'machine', 'walk', 'smaps', 'showSmaps', 'goTo');
+const forVmas = pickKeys('frame', 'vms', 'vm', 'walk', 'smaps', 'showSmaps', 'goTo');
 export function TheVmas() {
-  const { frame, machine, walk, smaps, showSmaps, goTo } = usePage(forVmas);
-  if (!frame || !machine) return null;
+  const { frame, vms, vm, walk, smaps, showSmaps, goTo } = usePage(forVmas);
+  const machine = vms[vm];
+  const state = frame?.vms[vm];
+  if (!state || !machine) return null;
   const onSelect = (vma: Vma) => {
     const range = guestRange(vma, machine);
     if (range) goTo(range);
   };
   return (
     <VmasPanel
-      vmas={frame.vmas}
-      total={frame.vmasTotal}
+      vmas={state.vmas}
+      total={state.vmasTotal}
       selected={walk?.hva}
       smaps={smaps}
       onShowSmaps={showSmaps}

@@ -1,5 +1,6 @@
 // Numbers for people. Addresses are grouped on screen; `copy` texts use the plain form of src/address.ts.
 import { formatAddress, hex } from '../src/address.ts';
+import { isBytes } from '../src/scenario/index.ts';
 import { formatSize } from '../src/size.ts';
 
 export { formatAddress, hex };
@@ -22,6 +23,5 @@ export function signed(n: number, text: (n: number) => string): string {
   return n === 0 ? '' : n > 0 ? `+${text(n)}` : `−${text(-n)}`;
 }
 
-const BYTE_COUNTER = /^host\.|\.bytes$/;
 export const counterText = (name: string, value: number): string =>
-  BYTE_COUNTER.test(name) ? bytesText(value) : count(value);
+  isBytes(name) ? bytesText(value) : count(value);

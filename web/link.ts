@@ -11,6 +11,8 @@ import type { Range } from './model/view.ts';
 export interface Place {
   readonly scenario: string | undefined;
   readonly step: number;
+  /** Name of the VM that the panels show; undefined for the first. */
+  readonly vm: string | undefined;
   readonly selection: Range | undefined;
   readonly lens: Lens;
   readonly insertions: readonly Insertion[];
@@ -21,14 +23,22 @@ const DEFAULT_LENS: Lens = 'backing';
 /** Percent signs only where they are needed: these are as good as letters in a hash. */
 const encode = (text: string): string =>
   encodeURIComponent(text).replace(/%(2B|3A|2F)/g, (escaped) => decodeURIComponent(escaped));
-/** Spaces as `_`, since `%20` is hard to read; the only other use of `_` is grouping digits. */
-const encodeLine = (line: string): string => encode(line.replaceAll('_', '').trim().replace(/\s+/g, '_'));
+/** Spaces as `_`, since `%20` is hard to read. In numbers `_` only groups digits; elsewhere it is written `~`. */
+const encodeLine = (line: string): string =>
+  encode(
+    line
+      .trim()
+      .split(/\s+/)
+      .map((word) => (/^[0-9]/.test(word) ? word.replaceAll('_', '') : word.replaceAll('_', '~')))
+      .join('_'),
+  );
 const decode = (text: string): string => decodeURIComponent(text);
 
-export function toHash({ scenario, step, selection, lens, insertions }: Place): string {
+export function toHash({ scenario, step, vm, selection, lens, insertions }: Place): string {
   const parts: string[] = [];
   if (scenario) parts.push(`s=${encode(scenario)}`);
   if (step > 0) parts.push(`t=${step}`);
+  if (vm) parts.push(`vm=${encode(vm)}`);
   if (selection) parts.push(`sel=${hex(selection.gpa)}+${hex(selection.len)}`);
   if (lens !== DEFAULT_LENS) parts.push(`lens=${lens}`);
   if (insertions.length > 0)
@@ -41,6 +51,7 @@ export function fromHash(hash: string): { place: Place; dropped: string[] } {
   const dropped: string[] = [];
   let scenario: string | undefined;
   let step = 0;
+  let vm: string | undefined;
   let selection: Range | undefined;
   let lens = DEFAULT_LENS;
   let insertions: Insertion[] = [];
@@ -50,6 +61,7 @@ export function fromHash(hash: string): { place: Place; dropped: string[] } {
       const value = decode(rest.join('='));
       if (key === 's') scenario = value.replace(/^builtin:/, '');
       else if (key === 't') step = parseCount(value);
+      else if (key === 'vm') vm = value;
       else if (key === 'sel') selection = parseRange(value);
       else if (key === 'lens') lens = parseLens(value);
       else if (key === 'do') insertions = value.split(',').map(parseInsertion);
@@ -58,7 +70,7 @@ export function fromHash(hash: string): { place: Place; dropped: string[] } {
       dropped.push(part);
     }
   }
-  return { place: { scenario, step, selection, lens, insertions }, dropped };
+  return { place: { scenario, step, vm, selection, lens, insertions }, dropped };
 }
 
 function parseCount(text: string): number {
@@ -81,5 +93,11 @@ function parseLens(text: string): Lens {
 
 function parseInsertion(text: string): Insertion {
   const colon = text.indexOf(':');
-  return { at: parseCount(text.slice(0, colon)), line: text.slice(colon + 1).replaceAll('_', ' ') };
+  return {
+    at: parseCount(text.slice(0, colon)),
+    line: text
+      .slice(colon + 1)
+      .replaceAll('_', ' ')
+      .replaceAll('~', '_'),
+  };
 }

@@ -34,9 +34,11 @@ const WRITE_AFTER_MS = 150;
 store.subscribe(() => {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    const { phase, scenario, frame, selection, lens, insertions } = store.getState();
+    const { phase, scenario, frame, vms, vm, selection, lens, insertions } = store.getState();
     if (phase !== 'ready') return;
-    const hash = toHash({ scenario: scenario?.name, step: frame?.step ?? 0, selection, lens, insertions });
+    const name = vm > 0 ? vms[vm]?.name : undefined;
+    const step = frame?.step ?? 0;
+    const hash = toHash({ scenario: scenario?.name, step, vm: name, selection, lens, insertions });
     if (hash === written) return;
     written = hash;
     window.history.replaceState(null, '', hash);

@@ -21,7 +21,7 @@ export async function runPageCommand(
       return set({ console: [] });
     case 'digest':
     case 'smaps': {
-      const text = await (command.page === 'digest' ? engine.digest() : engine.smaps());
+      const text = await (command.page === 'digest' ? engine.digest() : engine.smaps(get().vm));
       return text.ok ? print('output', text.value.trimEnd()) : print('problem', text.error.message);
     }
     case 'step':

@@ -5,11 +5,12 @@ import { Tab, TabList, TabPanel, Tabs } from 'react-aria-components';
 import {
   TheConsole,
   TheCounters,
+  TheCounts,
   TheDevice,
   TheEvents,
+  TheHost,
   TheMap,
   ThePlayer,
-  ThePlots,
   TheSteps,
   TheSummary,
   TheVmas,
@@ -29,10 +30,12 @@ export function Page() {
   const store = usePageStore();
   const [theme, choice, setChoice] = useTheme();
   const [sheet, setSheet] = useState(false);
-  const { phase, scenarios, scenario, failure, step } = usePage((p) => ({
+  const { phase, scenarios, scenario, vms, vm, failure, step } = usePage((p) => ({
     phase: p.phase,
     scenarios: p.scenarios,
     scenario: p.scenario,
+    vms: p.vms,
+    vm: p.vm,
     failure: p.failure,
     step: p.frame?.step ?? 0,
   }));
@@ -47,6 +50,9 @@ export function Page() {
       <TopBar
         scenarios={scenarios}
         scenario={scenario}
+        vms={vms}
+        vm={vm}
+        onVm={actions.setVm}
         themeChoice={choice}
         onTheme={setChoice}
         onOpen={actions.open}
@@ -98,10 +104,14 @@ function Panels({ theme }: { theme: Theme }) {
       <div className="left">
         <TheSummary />
         <TheMap theme={theme} />
+        <section className="panel" aria-labelledby="host-title">
+          <h2 id="host-title">Host memory</h2>
+          <TheHost theme={theme} />
+        </section>
         {wide ? (
-          <section className="panel" aria-labelledby="plots-title">
-            <h2 id="plots-title">Over time</h2>
-            <ThePlots theme={theme} />
+          <section className="panel" aria-labelledby="counts-title">
+            <h2 id="counts-title">Counters over time</h2>
+            <TheCounts theme={theme} />
           </section>
         ) : null}
       </div>
@@ -124,7 +134,7 @@ function Panels({ theme }: { theme: Theme }) {
             ))}
           </TabList>
           <TabPanel id="walk">
-            <TheWalk />
+            <TheWalk theme={theme} />
           </TabPanel>
           <TabPanel id="device">
             <TheDevice />
@@ -133,7 +143,7 @@ function Panels({ theme }: { theme: Theme }) {
             <TheVmas />
           </TabPanel>
           <TabPanel id="counters">
-            {wide ? null : <ThePlots theme={theme} />}
+            {wide ? null : <TheCounts theme={theme} />}
             <TheCounters />
           </TabPanel>
           <TabPanel id="events">

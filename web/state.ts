@@ -2,8 +2,17 @@
 // Reference: docs/web.md "The seams".
 import type { StoreApi } from 'zustand/vanilla';
 import type { StepResult } from '../src/scenario/index.ts';
-import type { Lens, Walk } from '../src/types.ts';
-import type { EventList, Failure, Frame, Insertion, Machine, ScenarioInfo, StepInfo } from './engine/port.ts';
+import type { Lens, PageBacking, Walk } from '../src/types.ts';
+import type {
+  EventList,
+  Failure,
+  Frame,
+  Insertion,
+  Machine,
+  ScenarioInfo,
+  StepInfo,
+  VmState,
+} from './engine/port.ts';
 import type { Place } from './link.ts';
 import type { Inspected } from './model/fields.ts';
 import type { Range, View } from './model/view.ts';
@@ -17,6 +26,7 @@ export interface ConsoleLine {
 }
 /** A raster that has arrived, and what it is a picture of. */
 export interface Raster {
+  readonly vm: number;
   readonly lens: Lens;
   readonly view: View;
   readonly step: number;
@@ -27,7 +37,9 @@ export interface PageState {
   readonly phase: 'starting' | 'ready' | 'failed';
   readonly scenarios: readonly ScenarioInfo[];
   readonly scenario: ScenarioInfo | undefined;
-  readonly machine: Machine | undefined;
+  readonly vms: readonly Machine[];
+  /** Whose memory the panels show: an index into `vms`. */
+  readonly vm: number;
   readonly steps: readonly StepInfo[];
   readonly insertions: readonly Insertion[];
   /** Results by step, as far as the timeline has been executed. */
@@ -39,6 +51,8 @@ export interface PageState {
   readonly speed: Speed;
   readonly selection: Range;
   readonly walk: Walk | undefined;
+  /** What backs the page that is walked. */
+  readonly page: PageBacking | undefined;
   readonly inspected: Inspected | undefined;
   readonly lens: Lens;
   readonly view: View;
@@ -63,6 +77,7 @@ export interface PageActions {
   select(range: Range): void;
   /** Selects and makes the range visible. */
   goTo(range: Range): void;
+  setVm(vm: number): void;
   setLens(lens: Lens): void;
   setView(view: View): void;
   setPanel(panel: PanelId): void;
@@ -78,6 +93,10 @@ export interface PageActions {
 
 export type Page = PageState & PageActions;
 export type PageStore = StoreApi<Page>;
+
+/** The VM that the panels show: as it was made, and as it is. */
+export const machineNow = ({ vms, vm }: PageState): Machine | undefined => vms[vm];
+export const vmNow = ({ frame, vm }: PageState): VmState | undefined => frame?.vms[vm];
 
 /** Where the time cursor is and what the last step did, in a sentence. */
 export function stepSentence({ frame, steps, results }: PageState): string {

@@ -1,12 +1,19 @@
 // The page's store: one selection and one time cursor drive every panel. The engine is behind a port.
 // Reference: docs/web.md "The seams".
 import { createStore } from 'zustand/vanilla';
-import { parseCommand } from './engine/command.ts';
+import { parseCommand, withVm } from './engine/command.ts';
 import type { Answer, EnginePort, Frame, Opened } from './engine/port.ts';
 import { firstRange, topSpan, wholeView, withInsertion, withResults } from './model/timeline.ts';
-import { fitRange, gridOf, viewEnd } from './model/view.ts';
+import { fitRange, fitView, gridOf, viewEnd } from './model/view.ts';
 import { runPageCommand } from './page-commands.ts';
-import { type ConsoleLine, type Page, type PageState, type PageStore, stepSentence } from './state.ts';
+import {
+  type ConsoleLine,
+  machineNow,
+  type Page,
+  type PageState,
+  type PageStore,
+  stepSentence,
+} from './state.ts';
 
 const PAGE = 4096n;
 const CONSOLE_LINES = 500;
@@ -37,14 +44,15 @@ export function createPageStore(engine: EnginePort): PageStore {
       rasterRunning = true;
       try {
         for (;;) {
-          const { lens, view, frame } = get();
+          const { vm, lens, view, frame } = get();
           const { width, height, cellShift } = gridOf(view.span);
-          const cells = await ask(engine.raster({ lens, gpa: view.start, cellShift, width, height }));
+          const cells = await ask(engine.raster({ vm, lens, gpa: view.start, cellShift, width, height }));
           if (!cells) return;
           const now = get();
-          const stale = now.lens !== lens || now.view !== view || now.frame !== frame;
+          const same = now.frame === frame && now.vm === vm;
+          const stale = !same || now.lens !== lens || now.view !== view;
           // A picture of an older step is not shown; of an older view it is, while the newer one is drawn.
-          if (now.frame === frame) set({ raster: { lens, view, step: frame?.step ?? 0, cells } });
+          if (same) set({ raster: { vm, lens, view, step: frame?.step ?? 0, cells } });
           if (!stale) return;
         }
       } finally {
@@ -55,8 +63,8 @@ export function createPageStore(engine: EnginePort): PageStore {
     let walkTicket = 0;
     const refreshWalk = async (): Promise<void> => {
       const ticket = ++walkTicket;
-      const walk = await ask(engine.walk(get().selection.gpa));
-      if (walk && ticket === walkTicket) set({ walk });
+      const looked = await ask(engine.look(get().vm, get().selection.gpa));
+      if (looked && ticket === walkTicket) set(looked);
     };
     let eventsTicket = 0;
     const refreshEvents = async (): Promise<void> => {
@@ -76,12 +84,9 @@ export function createPageStore(engine: EnginePort): PageStore {
       await refresh();
     };
 
-    const adopt = async (
-      { info, machine, steps, frame }: Opened,
-      more: Partial<PageState>,
-    ): Promise<void> => {
+    const adopt = async ({ info, vms, steps, frame }: Opened, more: Partial<PageState>): Promise<void> => {
       const failed = frame.results.find((r) => !r.ok);
-      await show(frame, { phase: 'ready', scenario: info, machine, steps, ...more });
+      await show(frame, { phase: 'ready', scenario: info, vms, steps, ...more });
       if (failed) get().announce(`step ${failed.label}: an expectation failed`);
     };
 
@@ -100,7 +105,8 @@ export function createPageStore(engine: EnginePort): PageStore {
       phase: 'starting',
       scenarios: [],
       scenario: undefined,
-      machine: undefined,
+      vms: [],
+      vm: 0,
       steps: [],
       insertions: [],
       results: [],
@@ -110,6 +116,7 @@ export function createPageStore(engine: EnginePort): PageStore {
       speed: 1,
       selection: { gpa: 1n << 30n, len: PAGE },
       walk: undefined,
+      page: undefined,
       inspected: undefined,
       lens: 'backing',
       view: { start: 0n, span: 33 },
@@ -148,10 +155,17 @@ export function createPageStore(engine: EnginePort): PageStore {
           return;
         }
         const selection = place.selection ?? firstRange(opened);
+        const named = opened.vms.findIndex((m) => m.name === place.vm);
+        const vm = Math.max(0, named);
+        if (known && place.vm !== undefined && named < 0) {
+          const hint = `there are ${opened.vms.map((m) => m.name).join(', ')}`;
+          set({ failure: { code: 'SLB-905', message: `no VM "${place.vm}"`, hint } });
+        }
         await adopt(opened, {
+          vm,
           selection,
           insertions: get().failure ? [] : insertions,
-          view: wholeView(opened.machine),
+          view: wholeView(opened.vms[vm]),
           results: [],
         });
         if (get().failure === undefined) await get().seek(step);
@@ -164,8 +178,9 @@ export function createPageStore(engine: EnginePort): PageStore {
         await adopt(opened, {
           insertions: [],
           results: [],
+          vm: 0,
           selection: firstRange(opened),
-          view: wholeView(opened.machine),
+          view: wholeView(opened.vms[0]),
           inspected: undefined,
         });
         get().announce(`scenario ${opened.info.title}, ${opened.steps.length} steps`);
@@ -223,10 +238,20 @@ export function createPageStore(engine: EnginePort): PageStore {
       },
 
       goTo(range) {
-        const { view, machine } = get();
+        const { view } = get();
         get().select(range);
         const visible = range.gpa >= view.start && range.gpa < viewEnd(view);
-        if (!visible) get().setView(fitRange(range, topSpan(machine)));
+        if (!visible) get().setView(fitRange(range, topSpan(machineNow(get()))));
+      },
+
+      setVm(vm) {
+        const { vms, view, vm: old } = get();
+        const machine = vms[vm];
+        if (!machine || vm === old) return;
+        // The place stays: two VMs can be compared page by page.
+        set({ vm, view: fitView(view.start, view.span, topSpan(machine)), inspected: undefined });
+        void refresh();
+        get().announce(`VM ${machine.name}`);
       },
 
       setLens(lens) {
@@ -252,11 +277,14 @@ export function createPageStore(engine: EnginePort): PageStore {
       inspect: (inspected) => set({ inspected }),
 
       async showSmaps() {
-        const smaps = await ask(engine.smaps());
+        const smaps = await ask(engine.smaps(get().vm));
         if (smaps !== undefined) set({ smaps });
       },
 
-      async run(line) {
+      async run(typed) {
+        // A step is about the VM that the panels show.
+        const { vms, vm } = get();
+        const line = vm > 0 ? withVm(typed, vms[vm]?.name ?? '') : typed;
         const command = parseCommand(line);
         if (!command) return;
         print('input', line.trim());

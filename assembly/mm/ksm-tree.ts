@@ -11,6 +11,7 @@ import {
 } from '../base/layout';
 import { arenaPut } from '../frames/arena';
 import { poolTotal } from '../frames/pool';
+import { frameMappings } from '../frames/shared';
 import { NODE_FRAME, NODE_ITEMS, NODE_NEXT, NODE_SIZE } from './ksm-page';
 import { metadataGet } from './room';
 
@@ -95,6 +96,24 @@ export function stablePrune(): void {
     for (let bucket = used(page, page + 4096); bucket != 0; bucket = used(bucket + 4, page + 4096)) prune(bucket);
   }
   if (load<u32>(HOST_KSM_NODES) == 0) tableFree(HOST_KSM_STABLE);
+}
+
+/** Mappings of shared pages beyond the first of each: the frames that sharing saves. */
+export function ksmSaved(): u32 {
+  const table: usize = load<u32>(HOST_KSM_STABLE);
+  if (table == 0) return 0;
+  let saved: u32 = 0;
+  for (let p = table; p < table + 4096; p += 4) {
+    const page: usize = load<u32>(p);
+    if (page == 0) continue;
+    for (let bucket = page; bucket < page + 4096; bucket += 4) {
+      for (let node: usize = load<u32>(bucket); node != 0; node = load<u32>(node, NODE_NEXT)) {
+        const frame = load<u32>(node, NODE_FRAME);
+        if (frame != 0) saved += frameMappings(frame) - 1;
+      }
+    }
+  }
+  return saved;
 }
 
 /** A stable node, of which there are some more from a metadata page when all are in use; 0 without one. */

@@ -1,20 +1,23 @@
 // A picture of guest-physical memory: one byte a cell of 2^shift bytes, row by row into the scratch area.
-// From 2 MiB a cell up it reads only the summaries of page-state nodes or table counts; so 1 TiB in 2 MiB
-// cells costs what its touched GiBs cost.
+// From 2 MiB a cell up it reads the summaries of page-state nodes or table counts, and the chunks with something special;
+// so 1 TiB in 2 MiB cells costs what its touched GiBs cost.
 //
 // Cell, all lenses: bit 0 = RAM (in a slot). Then by lens:
-//   backing     1 zero page · 2 backed · 3 lazily freed · 4 swapped; bits 7…6 how full: 0 < ¼ … 3 ≥ ¾
+//   backing     5…1 the highest PageKind in it · 7…6 how full of mapped pages: 0 < ¼ … 3 ≥ ¾
 //   slat        1 mapped read-only · 2 mapped writable (cells of one page), 1 = some entry present (larger cells);
 //               3 by a leaf of 2 MiB
 //   protection  1 readable · 2 writable · 3 locked · 4 dontdump · 5 mergeable, of any VMA in the cell
-import { VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_READ, VM_WRITE } from '../abi/vm-flags';
+import { PageKind } from '../abi/page-kind';
+import { VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_READ, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
+import { bitGet } from '../base/bits';
 import { max, min } from '../base/math';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
-import { nextChunk, NODE_BACKED, NODE_HINTS, nodeOf } from '../mm/page-state';
+import { fileOf, filePage } from '../mm/file';
+import { BACKED, chunkAt, chunkIndex, chunkOf, HINT_SWAPPED, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, planeEmpty, SWAPPED } from '../mm/page-state';
 import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_HUGE, EPT_RWX, EPT_W, entryTable, level2Entry, nextLevel2, tableCount } from '../slat/entry';
-import { pageLetter } from './stats';
+import { chunkKind, pageKind } from './page-kind';
 
 export enum Lens {
   Backing = 0,
@@ -57,9 +60,16 @@ function fullness(cell: usize, backed: u64, shift: u64): void {
   store<u8>(SCRATCH + cell, (before & 0x3f) | <u32>max(before & 0xc0, min((backed << 2) >> shift, 3) << 6));
 }
 
+// @ts-ignore: decorator
+@inline
+function markKind(cell: usize, kind: u32): void {
+  const before: u32 = load<u8>(SCRATCH + cell);
+  if ((before & 0x3e) < kind << 1) store<u8>(SCRATCH + cell, (before & ~0x3e) | (kind << 1));
+}
+
 function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: u64): void {
-  const span: u64 = (<u64>1) << shift;
-  // The cell being drawn, its pages that are backed, and the hint bits seen: a cell may span many chunks.
+  const whole = shift >= 9;
+  // The cell being drawn and its pages that are mapped: a cell may span many chunks.
   let cell: usize = usize.MAX_VALUE;
   let backed: u64 = 0;
   let gfn = from;
@@ -68,37 +78,70 @@ function backing(vm: usize, origin: u64, from: u64, to: u64, delta: u64, shift: 
     gfn = vpn - delta;
     if (gfn >= to) break;
     const node = nodeOf(vm, vpn);
-    const here = <usize>((gfn - origin) >> shift);
-    if (here != cell) {
-      cell = here;
-      backed = 0;
-    }
-    const index = <usize>(vpn >> 9) & 511;
+    const index = chunkIndex(vpn);
     const stop = min(to, (((vpn >> 9) + 1) << 9) - delta);
-    if (span >= 512) {
-      const n = load<u16>(node + (index << 1), NODE_BACKED);
-      const hints: u32 = load<u8>(node + index, NODE_HINTS);
-      backed += n;
-      mark(cell, (n != 0 ? 4 : 0) | ((hints & 1) << 1) | ((hints & 2) << 3) | ((hints & 4) << 1));
+    if (whole) {
+      const here = <usize>((gfn - origin) >> shift);
+      if (here != cell) {
+        cell = here;
+        backed = 0;
+      }
+      backed += load<u16>(node + (<usize>index << 1), NODE_BACKED);
+      markKind(cell, chunkKind(node, index));
       fullness(cell, backed, shift);
       gfn = stop;
-    } else {
-      // Within one chunk: page by page.
-      for (; gfn < stop; gfn++) {
-        const c = <usize>((gfn - origin) >> shift);
-        if (c != cell) {
-          cell = c;
-          backed = 0;
-        }
-        const letter = pageLetter(vm, gfn + delta);
-        if (letter == 0x7a || letter == 0x5a) mark(c, 2);
-        else if (letter == 0x73) mark(c, 16);
-        else if (letter != 0x2e && letter != 0x63 && letter != 0x67) {
-          backed++;
-          mark(c, letter == 0x6c || letter == 0x4c || letter == 0x4b ? 12 : 4);
-          fullness(c, backed, shift);
-        }
+      continue;
+    }
+    // Within one chunk: page by page.
+    const chunk = chunkAt(node, index);
+    for (; gfn < stop; gfn++) {
+      const here = <usize>((gfn - origin) >> shift);
+      if (here != cell) {
+        cell = here;
+        backed = 0;
       }
+      const i = <u32>(gfn + delta) & 511;
+      const kind = pageKind(chunk, i);
+      if (kind == PageKind.None) continue;
+      markKind(cell, kind);
+      if (!bitGet(chunk + BACKED, i)) continue;
+      backed++;
+      fullness(cell, backed, shift);
+    }
+  }
+  for (let v = vmaFind(vm, from + delta); v != 0; v = vmaNext(vm, v)) {
+    const a = max(load<u64>(v, VMA_START), from + delta);
+    const b = min(load<u64>(v, VMA_END), to + delta);
+    if (a >= b) break;
+    if ((load<u32>(v, VMA_FLAGS) & VMA_FILE) != 0) cached(vm, v, a, b, origin + delta, shift);
+  }
+}
+
+/** What the file of a VMA has of [vpn, end) and the VMA does not map. `origin` is the vpn of the first cell. */
+function cached(vm: usize, vma: usize, vpn: u64, end: u64, origin: u64, shift: u64): void {
+  const file = fileOf(vma);
+  // The file's page of vpn is vpn + shifted.
+  const shifted = filePage(vma, vpn) - vpn;
+  const last = end + shifted;
+  for (let at = nextChunk(file, vpn + shifted, last); at < last; at = nextChunk(file, at, last)) {
+    const node = nodeOf(file, at);
+    const index = chunkIndex(at);
+    const stop = min(((at >> 9) + 1) << 9, last);
+    const chunk = chunkAt(node, index);
+    if (shift >= 9) {
+      const cell = <usize>((at - shifted - origin) >> shift);
+      if (load<u16>(node + (<usize>index << 1), NODE_BACKED) != 0) markKind(cell, PageKind.Cached);
+      if ((load<u8>(node + index, NODE_HINTS) & HINT_SWAPPED) != 0 && !planeEmpty(chunk + SWAPPED)) markKind(cell, PageKind.Swapped);
+      at = stop;
+      continue;
+    }
+    // A chunk of a file is a chunk of its mapping.
+    const mapping = chunkOf(vm, at - shifted);
+    for (; at < stop; at++) {
+      const i = <u32>at & 511;
+      if (mapping != 0 && bitGet(mapping + BACKED, i)) continue;
+      const kind = bitGet(chunk + SWAPPED, i) ? PageKind.Swapped : bitGet(chunk + BACKED, i) ? PageKind.Cached : PageKind.None;
+      if (kind != PageKind.None) markKind(<usize>((at - shifted - origin) >> shift), kind);
     }
   }
 }

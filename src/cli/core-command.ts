@@ -21,7 +21,7 @@ export async function coreCommand(io: Io, file: string, o: CoreOptions): Promise
   // Before the run, which may take long.
   const filter = o.filter === undefined ? undefined : parseFilter(o.filter);
   if (o.output !== undefined) assertOutput(o.output, file);
-  const { vm } = await runTo(io, file, o.at, o);
+  const { vm } = await runTo(io, file, o);
   const dump = vm.observe.coreDump(filter === undefined ? {} : { filter });
   if (o.output !== undefined) writeFile(io, dump, o.output);
   const { size, segments, listing } = dump;

@@ -9,11 +9,13 @@ import { type BuildOptions, runTo } from './scenarios.ts';
 
 export interface InspectOptions extends BuildOptions {
   readonly at?: string;
+  /** Which VM, where there are several; left out: the first. */
+  readonly vm?: string;
   readonly format: 'text' | 'json' | 'ndjson';
 }
 
 export async function smapsCommand(io: Io, file: string, o: InspectOptions): Promise<ExitCode> {
-  const { vm } = await runTo(io, file, o.at, o);
+  const { vm } = await runTo(io, file, o);
   io.out(o.format === 'text' ? vm.observe.smapsText() : toJson({ vmas: vm.observe.vmas() }));
   return ExitCode.Ok;
 }
@@ -36,7 +38,7 @@ export async function walkCommand(
     }
     throw error;
   }
-  const { vm } = await runTo(io, file, o.at, o);
+  const { vm } = await runTo(io, file, o);
   const walk = vm.observe.walk(at);
   io.out(o.format === 'text' ? formatWalk(walk, o.bits === true) : toJson(walk));
   return ExitCode.Ok;
@@ -96,15 +98,19 @@ export async function eventsCommand(
   file: string,
   o: InspectOptions & { readonly kind?: readonly string[] },
 ): Promise<ExitCode> {
-  const { vm } = await runTo(io, file, o.at, o);
-  const wanted = (e: EventRecord): boolean => !o.kind?.length || o.kind.includes(e.kind);
+  const { vm, vms } = await runTo(io, file, o);
+  const names = vms.size > 1 ? [...vms.keys()] : undefined;
+  const wanted = (e: EventRecord): boolean =>
+    (!o.kind?.length || o.kind.includes(e.kind)) && (o.vm === undefined || e.vm === vm.id);
   const events = vm.host.events.records().filter(wanted);
   if (o.format === 'json') io.out(toJson({ events }));
-  else for (const e of events) io.out(o.format === 'ndjson' ? toJsonLine(e) : formatEvent(e));
+  else for (const e of events) io.out(o.format === 'ndjson' ? toJsonLine(e) : formatEvent(e, names));
   return ExitCode.Ok;
 }
 
-function formatEvent(e: EventRecord): string {
+/** `names`: of the VMs, where there are several. */
+function formatEvent(e: EventRecord, names: readonly string[] | undefined): string {
   const cause = e.cause > 0 ? `← ${e.cause}` : '';
-  return `${String(e.seq).padStart(7)} ${cause.padEnd(9)} cpu${e.cpu} ${e.kind.padEnd(10)} ${e.text}\n`;
+  const on = `${names ? `${names[e.vm] ?? e.vm} ` : ''}cpu${e.cpu}`;
+  return `${String(e.seq).padStart(7)} ${cause.padEnd(9)} ${on} ${e.kind.padEnd(10)} ${e.text}\n`;
 }

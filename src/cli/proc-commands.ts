@@ -11,13 +11,13 @@ import { toJson } from './json.ts';
 import { runTo } from './scenarios.ts';
 
 export async function statusCommand(io: Io, file: string, o: InspectOptions): Promise<ExitCode> {
-  const { vm } = await runTo(io, file, o.at, o);
+  const { vm } = await runTo(io, file, o);
   io.out(o.format === 'text' ? vm.observe.statusText() : toJson(vm.observe.status()));
   return ExitCode.Ok;
 }
 
 export async function rollupCommand(io: Io, file: string, o: InspectOptions): Promise<ExitCode> {
-  const { vm } = await runTo(io, file, o.at, o);
+  const { vm } = await runTo(io, file, o);
   io.out(o.format === 'text' ? vm.observe.smapsRollupText() : toJson(vm.observe.smapsRollup()));
   return ExitCode.Ok;
 }
@@ -28,7 +28,7 @@ export interface PageTypesCommandOptions extends InspectOptions {
 }
 
 export async function pageTypesCommand(io: Io, file: string, o: PageTypesCommandOptions): Promise<ExitCode> {
-  const { vm } = await runTo(io, file, o.at, o);
+  const { vm } = await runTo(io, file, o);
   const of = o.host ? vm.host : vm.observe;
   const options = { raw: o.raw === true };
   io.out(o.format === 'text' ? of.pageTypesText(options) : toJson(of.pageTypes(options)));
@@ -44,7 +44,7 @@ export interface PagemapOptions extends InspectOptions {
 export async function pagemapCommand(io: Io, file: string, o: PagemapOptions): Promise<ExitCode> {
   // Before the run, which may take long.
   const wanted = parseRange(o);
-  const { vm } = await runTo(io, file, o.at, o);
+  const { vm } = await runTo(io, file, o);
   const runs = hvaRanges(vm, wanted).flatMap(([from, to]) => [...vm.observe.pagemapRuns(from, to)]);
   if (o.format === 'json') io.out(toJson({ runs }));
   else if (o.raw) for (const run of runs) io.out(rawLines(run));

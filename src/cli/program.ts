@@ -84,8 +84,13 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
     'run scenario.yaml --until 4',
     'run scenario.yaml --strict --format json',
     'run scenario.yaml --param base=2G',
+    'run builtin:overcommit-pvmemcontrol --format table',
   )
-    .addOption(formatOption('text', 'json'))
+    .addOption(
+      new Option('--format <format>', 'how to print; table: host memory at the `sample` steps, nothing else')
+        .choices(['text', 'json', 'table'])
+        .default('text'),
+    )
     .option('--until <step>', 'stop after this step')
     .option('--strict', 'a guest error that no expect looks at is a failure (exit 4)')
     .option('--all', 'show every round of a repeat')
@@ -116,6 +121,7 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
   const inspect = (usage: string, about: string, formats: string[], ...lines: string[]): Command =>
     command(usage, about, ...lines)
       .option('--at <step>', 'look after this step (default: at the end)')
+      .option('--vm <name>', 'look at this VM (default: the first; events: all)')
       .addOption(formatOption(...formats))
       .addOption(coreOption())
       .addOption(memoryOption())

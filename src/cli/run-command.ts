@@ -1,15 +1,18 @@
 // `slatbox run`: runs a scenario and says what each step did.
+import type { Vm } from '../machine.ts';
 import type { Params } from '../scenario/params.ts';
-import { ScenarioRun, type StepResult } from '../scenario/run.ts';
-import { formatSize } from '../size.ts';
+import type { StepResult } from '../scenario/result.ts';
+import { ScenarioRun } from '../scenario/run.ts';
 import { ExitCode } from './diagnostics.ts';
 import type { Colors, Io } from './io.ts';
 import { toJson } from './json.ts';
 import { Progress } from './progress.ts';
-import { type BuildOptions, openVm, parseFile, stepsUntil } from './scenarios.ts';
+import { sampleTable } from './sample-table.ts';
+import { type BuildOptions, closeAll, openMachine, parseFile, stepsUntil } from './scenarios.ts';
+import { plural, StepPrinter } from './step-printer.ts';
 
 export interface RunOptions extends BuildOptions {
-  readonly format: 'text' | 'json';
+  readonly format: 'text' | 'json' | 'table';
   readonly until?: string;
   readonly strict?: boolean;
   readonly all?: boolean;
@@ -25,8 +28,8 @@ export async function runCommand(
 ): Promise<ExitCode> {
   const { scenario, problems } = parseFile(io, file, options.params);
   if (!scenario) throw problems[0];
-  const vm = await openVm(scenario, options);
-  const run = new ScenarioRun(scenario, vm);
+  const vms = await openMachine(scenario, options);
+  const run = new ScenarioRun(scenario, vms);
   const end = stepsUntil(run, options.until);
   const text = options.format === 'text';
   const printer = new StepPrinter(io, c, options.all === true, run);
@@ -38,18 +41,20 @@ export async function runCommand(
   while (run.position < end) {
     const result = (await run.next()) as StepResult;
     if (text) printer.print(result);
-    else results.push(result);
+    else if (options.format === 'json') results.push(result);
     progress.at(run.position);
   }
-  await vm.close();
+  await closeAll(vms);
   progress.clear();
   printer.flush();
 
-  const digest = vm.observe.digest();
-  const counters = vm.observe.counters();
+  const [first] = vms.values();
+  const digest = first?.host.digest();
+  const counters = first?.observe.counters() ?? {};
   const refused = options.strict === true && run.unexpected > 0;
   const ok = run.failed === 0 && !refused;
   if (text) {
+    if (run.samples.length > 0) io.out(`\n${sampleTable(run.samples)}\n`);
     const total = run.passed + run.failed;
     const said =
       run.failed > 0
@@ -60,6 +65,8 @@ export async function runCommand(
     io.out(
       `${verdict}  ${said}, ${plural(end, 'step')}, ${plural(counters['events.total'] ?? 0, 'event')}${guest}  digest ${digest}\n`,
     );
+  } else if (options.format === 'table') {
+    if (run.samples.length > 0) io.out(sampleTable(run.samples));
   } else {
     const { passed, failed, unexpected } = run;
     const { title } = scenario;
@@ -75,6 +82,8 @@ export async function runCommand(
         failed,
         unexpected,
         counters,
+        ...(vms.size > 1 && { vms: perVm(vms) }),
+        ...(run.samples.length > 0 && { samples: run.samples }),
         steps: results,
       }),
     );
@@ -83,79 +92,8 @@ export async function runCommand(
   return refused ? ExitCode.Unexpected : ExitCode.Ok;
 }
 
-const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
-
-/** A later round of a repeat, folded: its name, how many steps, and where RSS went. */
-interface Round {
-  readonly name: string;
-  steps: number;
-  readonly rss: number[];
-}
-
-/** Text output; each round after the first is folded into one line. */
-class StepPrinter {
-  readonly #io: Io;
-  readonly #c: Colors;
-  readonly #all: boolean;
-  readonly #labelWidth: number;
-  #round: Round | undefined;
-  #rss = 0;
-
-  constructor(io: Io, c: Colors, all: boolean, run: ScenarioRun) {
-    this.#io = io;
-    this.#c = c;
-    this.#all = all;
-    this.#labelWidth = run.steps.reduce((w, s) => (all || s.first ? Math.max(w, s.label.length) : w), 3);
-  }
-
-  print(result: StepResult): void {
-    if (!this.#all && !result.first && result.ok && !result.unexpected) {
-      this.#fold(result);
-      return;
-    }
-    this.flush();
-    this.#rss = result.rss;
-    const c = this.#c;
-    const { label, kind, title, text, expectations, ok, unexpected, rss } = result;
-    const number = label.padStart(this.#labelWidth);
-    const head = `${c.dim(number)} `;
-    if (kind === 'note') {
-      this.#io.out(`${head}  ${c.italic(text)}\n`);
-      return;
-    }
-    const mark =
-      expectations.length === 0 ? (unexpected ? c.yellow('!') : ' ') : ok ? c.green('✓') : c.red('✗');
-    const shown = kind === 'expect' ? `expect ${text}` : `${title.padEnd(36)}  ${text}`;
-    this.#io.out(`${head}${mark} ${shown.trimEnd()}\n`);
-    if (!ok) {
-      const indent = ' '.repeat(this.#labelWidth + 3);
-      for (const e of expectations.filter((e) => !e.ok)) {
-        this.#io.out(
-          `${indent}${c.red(`expected ${e.expected}`)}\n${indent}${c.red(`actual   ${e.actual}`)}\n`,
-        );
-      }
-      this.#io.out(`${indent}${c.dim(`line ${result.line}, rss ${formatSize(rss)}`)}\n`);
-    }
-  }
-
-  #fold({ label, rss }: StepResult): void {
-    const name = label.slice(0, label.lastIndexOf('.'));
-    if (this.#round?.name !== name) this.flush();
-    this.#round ??= { name, steps: 0, rss: [this.#rss] };
-    this.#round.steps++;
-    if (this.#round.rss.at(-1) !== rss) this.#round.rss.push(rss);
-    this.#rss = rss;
-  }
-
-  /** One line for the round that was folded. */
-  flush(): void {
-    if (!this.#round) return;
-    const { name, steps, rss } = this.#round;
-    const way = rss.map(formatSize).join(' → ');
-    const said = `rss ${way}`.padEnd(38);
-    this.#io.out(
-      `${this.#c.dim(name.padStart(this.#labelWidth))} ${this.#c.green('✓')} ${said}${this.#c.dim(plural(steps, 'step'))}\n`,
-    );
-    this.#round = undefined;
-  }
-}
+/** Of several VMs each its own; `counters` and `digest` beside it are the first VM's and the host's. */
+const perVm = (vms: ReadonlyMap<string, Vm>) =>
+  Object.fromEntries(
+    [...vms].map(([name, { observe }]) => [name, { digest: observe.digest(), counters: observe.counters() }]),
+  );

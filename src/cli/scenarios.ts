@@ -1,11 +1,13 @@
 // FILE or builtin:NAME of a command to a machine with the scenario's steps ready to run.
 import { SlatboxError } from '../errors.ts';
-import { createSandbox } from '../machine.ts';
+import type { Vm } from '../machine.ts';
 import { builtin, builtins } from '../scenario/builtins/index.ts';
+import { createMachine } from '../scenario/machine.ts';
 import type { Params } from '../scenario/params.ts';
 import { ScenarioRun } from '../scenario/run.ts';
-import { type ParsedScenario, parseScenario, type Scenario, sandboxOptions } from '../scenario/scenario.ts';
+import { type ParsedScenario, parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { suggestion } from '../scenario/suggest.ts';
+import { vmSpecs } from '../scenario/vms.ts';
 import type { CoreBuild, WasmMemory } from '../types.ts';
 import { type Io, readText } from './io.ts';
 
@@ -32,12 +34,11 @@ export function parseFile(io: Io, file: string, params: Params = {}): ParsedScen
   throw new SlatboxError('SLB-040', `there is no built-in scenario "${name}"`, hint ?? 'see `slatbox list`');
 }
 
-/** The machine of a scenario. What the engine refuses is reported at the scenario's `machine`. */
-export async function openVm(scenario: Scenario, build: BuildOptions) {
+/** The VMs of a scenario's machine. What the engine refuses is reported at the scenario's `machine`. */
+export async function openMachine(scenario: Scenario, build: BuildOptions): Promise<ReadonlyMap<string, Vm>> {
   const { core, memory, threads } = build;
   try {
-    return await createSandbox({
-      ...sandboxOptions(scenario.machine),
+    return await createMachine(scenario.machine, {
       ...(core && { core }),
       ...(memory && { wasmMemory: memory }),
       ...(threads === false && { threads }),
@@ -68,20 +69,30 @@ export function stepsUntil(run: ScenarioRun, at: string | undefined): number {
   );
 }
 
-/** Runs a file up to a step and hands back the machine, for commands that look at it. */
+/** Ends the threads of all VMs. */
+export const closeAll = (vms: ReadonlyMap<string, Vm>): Promise<unknown> =>
+  Promise.all([...vms.values()].map((vm) => vm.close()));
+
+/** Runs a file up to a step and hands back the machine, for commands that look at the VM `named`, or at the first. */
 export async function runTo(
   io: Io,
   file: string,
-  at: string | undefined,
-  build: BuildOptions,
+  { at, vm: named, ...build }: BuildOptions & { readonly at?: string; readonly vm?: string },
   params?: Params,
 ) {
   const { scenario, problems } = parseFile(io, file, params);
   if (!scenario) throw problems[0];
-  const vm = await openVm(scenario, build);
-  const run = new ScenarioRun(scenario, vm);
+  // Before the run, which may take long.
+  const names = [...vmSpecs(scenario.machine).keys()];
+  const name = named ?? names[0];
+  if (name === undefined || !names.includes(name)) {
+    const hint = suggestion(named ?? '', names);
+    throw new SlatboxError('SLB-048', `--vm: there is no VM "${named}" in ${file}`, hint);
+  }
+  const vms = await openMachine(scenario, build);
+  const run = new ScenarioRun(scenario, vms);
   const end = stepsUntil(run, at);
   while (run.position < end) await run.next();
-  await vm.close();
-  return { vm, run, scenario };
+  await closeAll(vms);
+  return { vm: vms.get(name) as Vm, vms, run, scenario };
 }

@@ -68,7 +68,7 @@ function fill(
     const hva = vm.vmm.hvaOf(at as Gpa);
     if (hva === undefined) c.differ(`RAM at ${hex(at)}`, 'none');
     if (backing === 'shared') {
-      c.equal(`a page of the file at ${hex(at)}`, 0, vm.vmm.fillFilePage(hva, byte));
+      c.equal(`a page of the file at ${hex(at)}`, 0, vm.vmm.fileWrite(hva, 4096n, byte).errno);
       continue;
     }
     const access = vm.vmm.fillPage(hva, byte);

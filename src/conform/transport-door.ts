@@ -33,7 +33,7 @@ export interface ReplayVm {
   readonly vmm: {
     hvaOf(gpa: Gpa): Hva | undefined;
     fillPage(hva: Hva, byte: number): HostAccess;
-    fillFilePage(hva: Hva, byte: number): number;
+    fileWrite(hva: Hva, len: bigint, byte: number): { readonly errno: number };
   };
   readonly ramAccess: {
     read(gpa: Gpa, len: number): Uint8Array;

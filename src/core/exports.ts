@@ -70,9 +70,15 @@ export interface CoreExports {
   /** Blocks of the file behind page vpn, in memory and swapped, 4 KiB each; -1 when there is no file. */
   fileBlocks(vm: Ptr, vpn: bigint): number;
   ksmScan(): void;
+  /** Frames that sharing saves. */
+  ksmSaved(): number;
   /** Linear-memory address of the file's page behind vpn for write(2), 0 when there is none. */
   fileWrite(vm: Ptr, vpn: bigint): number;
   rangeStats(vm: Ptr, vpn: bigint, end: bigint): void;
+  /** PAGE_* at SCRATCH. */
+  pageBacking(vm: Ptr, vpn: bigint): void;
+  /** (VM u32, –, vpn u64) at SCRATCH, at most `limit`; how many there are. */
+  ksmSharers(frame: number, limit: number): number;
   pagemap(vm: Ptr, vpn: bigint, pages: number): void;
   pagemapNext(vm: Ptr, vpn: bigint, end: bigint): bigint;
   pageFlags(first: number, count: number): void;

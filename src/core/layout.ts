@@ -53,6 +53,16 @@ export const STAT_PSS = 88;
 export const STAT_PSS_DIRTY = 96;
 export const STAT_PSS_ANON = 104;
 
+// What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
+export const PAGE_FRAME = 0;
+export const PAGE_SLOT = 4;
+export const PAGE_HUGE = 8;
+export const PAGE_PARTS = 12;
+export const PAGE_AS_ONE = 16;
+export const PAGE_MAPPINGS = 20;
+export const PAGE_FILE_FRAME = 24;
+export const PAGE_FILE_SLOT = 28;
+
 export const HOST_SHARED = HOST + 204;
 
 export const SLOT_BASE = 0;

@@ -137,25 +137,39 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
   return new Host(core);
 }
 
-/** One VM on a host of its own, in shared memory if it has `threads`. `pool` is the host's memory; by default as much as the VM's RAM, at most 2 GiB. */
-export async function createSandbox(
-  options: Omit<HostOptions, 'memory'> & VmOptions & { readonly pool?: HostOptions['memory'] } = {},
-): Promise<Vm> {
-  const { pool, swap, core, wasmMemory: kind, events, ...vmOptions } = options;
+/** `createHost` options of a host that is made for its VMs: `pool` is its memory; by default as much as their RAM, at most 2 GiB. */
+export type SandboxOptions = Omit<HostOptions, 'memory'> & { readonly pool?: HostOptions['memory'] };
+
+/** One VM on a host of its own, in shared memory if it has `threads`. */
+export async function createSandbox(options: SandboxOptions & VmOptions = {}): Promise<Vm> {
+  const { pool: _, swap: __, core: ___, wasmMemory: ____, events: _____, ...vmOptions } = options;
+  const [vm] = await createVms(options, [vmOptions]);
+  return vm as Vm;
+}
+
+/** VMs on one host of their own, in shared memory if one has `threads`. */
+export async function createVms(options: SandboxOptions, vms: readonly VmOptions[]): Promise<Vm[]> {
+  const { pool, swap, core, wasmMemory: kind, events } = options;
+  const threads = vms.some((vm) => vm.threads);
   // Threads need shared memory; who asks for plain memory all the same is told so by the VM.
-  const wasmMemory = kind ?? (options.threads ? 'threads' : undefined);
+  const wasmMemory = kind ?? (threads ? 'threads' : undefined);
   // Before a memory is made in vain.
-  if (options.threads) assertThreads();
-  const ram = Vm.regions(vmOptions).reduce((sum, region) => sum + region.size, 0);
-  // Of a private file mapping there are two copies, the file's and the VMM's own.
-  const copies = options.backing === 'memfd_priv' ? 2 : 1;
-  const memory = pool ?? Math.min(ram * copies, 2 * GIB);
+  if (threads) assertThreads();
   const host = await createHost({
-    memory,
+    memory:
+      pool ??
+      Math.min(
+        vms.reduce((sum, vm) => sum + mostFrames(vm), 0),
+        2 * GIB,
+      ),
     ...(swap !== undefined && { swap }),
     ...(core !== undefined && { core }),
     ...(wasmMemory !== undefined && { wasmMemory }),
     ...(events !== undefined && { events }),
   });
-  return host.createVm(vmOptions);
+  return vms.map((vm) => host.createVm(vm));
 }
+
+/** Bytes that a VM's RAM has at most. Of a private file mapping there are two copies, the file's and the VMM's own. */
+const mostFrames = (vm: VmOptions): number =>
+  Vm.regions(vm).reduce((sum, { size }) => sum + size, 0) * (vm.backing === 'memfd_priv' ? 2 : 1);

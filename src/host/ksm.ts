@@ -19,6 +19,11 @@ export class Ksm {
     return this.#core.readU32(HOST_KSM_SCANS);
   }
 
+  /** Frames that sharing saves: mappings of shared pages beyond the first of each. */
+  get pagesSaved(): number {
+    return this.#core.x.ksmSaved() >>> 0;
+  }
+
   /** Shared pages, each of which has one frame. Some may be mapped no more until the next scan. */
   get pagesShared(): number {
     return this.#core.readU32(HOST_KSM_NODES);

@@ -4,11 +4,12 @@ import type { Gpa, Hva } from '../address.ts';
 import { gpa as gpaOf, hva as hvaOf, PAGE_SIZE } from '../address.ts';
 import { SCRATCH, SCRATCH_SIZE, VM_RSS } from '../core/layout.ts';
 import { SlatboxError } from '../errors.ts';
-import type { AddressLike, Counters, Lens, Vma, Walk } from '../types.ts';
+import type { AddressLike, Counters, Lens, PageBacking, Vma, Walk } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { coreDump } from './core-dump.ts';
 import type { CoreDump, CoreDumpOptions } from './core-types.ts';
 import { readCounters } from './counters.ts';
+import { readPage } from './page.ts';
 import { pageTypesText, readPageTypes } from './page-types.ts';
 import { readPagemap, readRuns } from './pagemap.ts';
 import type { MemoryStatus, PagemapRun, PageTypes, PageTypesOptions, SmapsRollup } from './proc-types.ts';
@@ -114,6 +115,12 @@ export class Observe {
 
   walk(gpa: AddressLike): Walk {
     return readWalk(this.#vm, gpaOf(gpa));
+  }
+
+  /** What backs the page at `gpa`: frame, huge page, file, who shares it. */
+  page(gpa: AddressLike): PageBacking {
+    this.#vm.host.core.assertAllowed();
+    return readPage(this.#vm, gpaOf(gpa));
   }
 
   counters(): Counters {

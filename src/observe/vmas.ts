@@ -130,6 +130,15 @@ function fileOf(vm: Vm, flags: number, start: Hva): MappedFile {
   };
 }
 
+/** The file mapped at `hva`, with the offset of that page; undefined where none is. */
+export function fileAt(vm: Vm, hva: Hva): MappedFile | undefined {
+  const { core } = vm.host;
+  const at = core.x.vmaFind(vm.ptr, hva >> 12n) >>> 0;
+  if (at === 0 || core.readU64(at + VMA_START) > hva >> 12n) return undefined;
+  const flags = core.readU32(at + VMA_FLAGS);
+  return flags & VMA_FILE ? fileOf(vm, flags, hva) : undefined;
+}
+
 function readVma(vm: Vm, at: number): readonly [Vma, Shares] {
   const { core, names } = vm.host;
   const start = core.readU64(at + VMA_START);

@@ -3,10 +3,11 @@
 import { hex } from '../address.ts';
 import { SlatboxError } from '../errors.ts';
 import type { PlainStep, Program } from '../threads/program.ts';
+import { core, fileWrite, freeReport, ksmScan } from './host-actions.ts';
 import { isRequest, type Outcome, ofWalk, outcomeOf, titleOf } from './outcome.ts';
 import type { ScenarioVm } from './port.ts';
+import type { RequestMethod, RequestName } from './requests.ts';
 import type { Action } from './scenario.ts';
-import type { RequestMethod, RequestName } from './schema.ts';
 
 type Size = 1 | 2 | 4 | 8;
 /** pvmemcontrol's place on the bus, the default of `bdf`. */
@@ -20,7 +21,7 @@ function bdfNumber(text: string): number {
 const method = (name: RequestName): RequestMethod =>
   name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as RequestMethod;
 
-/** Does the action, all but `note`, `expect` and `parallel`. */
+/** Does the action, all but `note`, `sample`, `expect` and `parallel`. */
 export function perform(action: Action, vm: ScenarioVm): Outcome {
   const { kind, args: a } = action;
   switch (kind) {
@@ -35,6 +36,14 @@ export function perform(action: Action, vm: ScenarioVm): Outcome {
     }
     case 'walk':
       return { title: `walk ${hex(a.gpa)}`, ...ofWalk(vm.observe.walk(a.gpa)) };
+    case 'file.write':
+      return fileWrite(a, vm);
+    case 'free-report':
+      return freeReport(a, vm);
+    case 'ksm.scan':
+      return ksmScan(a, vm.host);
+    case 'core':
+      return core(a, vm);
   }
   const programs: Program[] = Array.from({ length: a.cpu + 1 }, () => []);
   programs[a.cpu] = [stepOf(action, vm)];

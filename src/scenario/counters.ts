@@ -1,11 +1,13 @@
 // The counters that `expect` may name. Values come from `vm.observe.counters()`; a test holds the two equal.
-import { REQUESTS } from './schema.ts';
+import { REQUESTS } from './requests.ts';
 
 export const COUNTERS: readonly string[] = [
   'host.rss',
   'host.swap',
   'host.pss',
   'host.hugetlb',
+  'pool.used',
+  'swap.used',
   'memory.current',
   'memory.swap.current',
   'memory.events.max',
@@ -36,9 +38,25 @@ export const COUNTERS: readonly string[] = [
   'reclaim.swapout',
   'ksm.merged',
   'ksm.shared',
+  'ksm.saved',
   'metadata.bytes',
   'events.total',
 ];
 
-/** Counters that are bytes, shown with units. */
-export const isBytes = (name: string): boolean => /^host\.|\.(bytes|current)$/.test(name);
+/** Counters of the host: the same for each of its VMs. */
+export const HOST_COUNTERS: readonly string[] = [
+  'pool.used',
+  'swap.used',
+  'frames.free',
+  'frames.used',
+  'ksm.shared',
+  'ksm.saved',
+  'metadata.bytes',
+  'events.total',
+];
+
+/** Counters that are bytes, shown with units; also behind the name of a VM. */
+export const isBytes = (name: string): boolean =>
+  /(^|\.)(host\.[a-z]+|memory(\.swap)?\.current|pool\.used|swap\.used|ksm\.saved|metadata\.bytes)$/.test(
+    name,
+  );

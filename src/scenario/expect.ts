@@ -3,8 +3,9 @@ import { Errno } from '../../assembly/abi/errno.ts';
 import { hex } from '../address.ts';
 import { formatSize, parseInteger } from '../size.ts';
 import { isBytes } from './counters.ts';
+import type { ScalarSpec } from './format.ts';
 import type { FieldValue } from './outcome.ts';
-import type { Conditions, ScalarSpec } from './schema.ts';
+import type { Conditions } from './schema.ts';
 
 export interface Expectation {
   readonly key: string;

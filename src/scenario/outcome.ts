@@ -2,11 +2,10 @@
 // vCPU's own thread did, so it is described here once.
 import { Errno } from '../../assembly/abi/errno.ts';
 import { hex } from '../address.ts';
-import { formatSize } from '../size.ts';
 import type { ProgramResult } from '../threads/program.ts';
 import type { Access, Exit, LoopEnd, Response, Verified, Walk } from '../types.ts';
+import { REQUESTS, type RequestName } from './requests.ts';
 import type { Action, Args } from './scenario.ts';
-import { REQUESTS, type RequestName } from './schema.ts';
 
 export type FieldValue = number | bigint | string | boolean | null;
 export type Fields = Readonly<Record<string, FieldValue>>;
@@ -27,7 +26,8 @@ export interface Outcome {
 export const isRequest = (kind: string): kind is RequestName =>
   (REQUESTS as readonly string[]).includes(kind);
 
-const errnoText = (errno: number): string => (errno === 0 ? 'ok' : `${Errno[errno] ?? 'errno'} (${errno})`);
+export const errnoText = (errno: number): string =>
+  errno === 0 ? 'ok' : `${Errno[errno] ?? 'errno'} (${errno})`;
 const exitText = (exit: Exit | undefined): string => (exit ? `exit ${exit.reason} at ${hex(exit.gpa)}` : '');
 
 /** `1G`, `4K`, `0x1234`: a number as a scenario would write it. */
@@ -43,7 +43,7 @@ export function sizeText(n: bigint): string {
   return n < 4096n ? String(n) : hex(n);
 }
 
-const place = (a: Args): string =>
+export const place = (a: Args): string =>
   `${sizeText(a.gpa)}${a.len > 0n ? ` +${sizeText(a.len)}` : ''}${a.cpu > 0 ? ` cpu${a.cpu}` : ''}`;
 const withSize = (a: Args, size: number): string =>
   `${size} ${size === 1 ? 'byte' : 'bytes'} at ${hex(a.gpa)}`;
@@ -175,31 +175,4 @@ function said({ kind }: Action, result: ProgramResult): Said {
     default:
       return ofResponse(result as Response | number);
   }
-}
-
-/** `rss 1 GiB → 512 MiB` and the other counters that an action moved. */
-export function changesText(
-  before: Readonly<Record<string, number>>,
-  after: Readonly<Record<string, number>>,
-): string {
-  const parts: string[] = [];
-  const change = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0);
-  const counted = (name: string, one: string, many = `${one}s`): void => {
-    const n = change(name);
-    if (n > 0) parts.push(`${n} ${n === 1 ? one : many}`);
-  };
-  counted('faults.minor', 'fault');
-  counted('faults.major', 'swap-in');
-  counted('hostcalls.total', 'host call');
-  counted('slat.zapped', 'zapped entry', 'zapped entries');
-  counted('reclaim.lazyfree', 'lazily freed page dropped', 'lazily freed pages dropped');
-  counted('reclaim.swapout', 'page swapped out', 'pages swapped out');
-  for (const [name, label] of [
-    ['host.rss', 'rss'],
-    ['host.swap', 'swap'],
-  ] as const) {
-    if (change(name) !== 0)
-      parts.push(`${label} ${formatSize(before[name] ?? 0)} → ${formatSize(after[name] ?? 0)}`);
-  }
-  return parts.join('  ');
 }

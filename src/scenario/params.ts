@@ -1,6 +1,6 @@
 // `${name}` in machine and steps stands for a value of `params` (SLB-015).
 import { SlatboxError } from '../errors.ts';
-import type { ScalarSpec } from './schema.ts';
+import type { ScalarSpec } from './format.ts';
 import type { Path, Source } from './source.ts';
 import { suggestion } from './suggest.ts';
 

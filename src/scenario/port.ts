@@ -1,11 +1,17 @@
-// What a scenario needs of a VM: programs for its vCPUs, configuration space and the observers. `Vm` of machine.ts fits.
+// What a scenario needs of its VMs and of the host below them. `Vm` of machine.ts fits.
+import type { CoreDump, CoreDumpOptions } from '../observe/core-types.ts';
 import type { Program, ProgramResult } from '../threads/program.ts';
 import type { AddressLike, Counters, DeviceSnapshot, Walk } from '../types.ts';
 
 /** Results by vCPU and step. */
 export type LaneResults = readonly (readonly ProgramResult[])[];
 
+export interface ScenarioHost {
+  readonly ksm: { scan(times: number): void; readonly fullScans: number; readonly pagesShared: number };
+}
+
 export interface ScenarioVm {
+  readonly host: ScenarioHost;
   /** Whether `run` gives each vCPU a thread of its own. */
   readonly threads: boolean;
   run(programs: readonly Program[]): Promise<LaneResults>;
@@ -15,5 +21,18 @@ export interface ScenarioVm {
     configWrite(bdf: number, offset: number, size: number, value: number): unknown;
   };
   readonly device: { snapshot(): DeviceSnapshot };
-  readonly observe: { counters(): Counters; walk(gpa: AddressLike): Walk };
+  readonly vmm: {
+    hvaOf(gpa: AddressLike): bigint | undefined;
+    /** errno of Linux. */
+    discard(hva: bigint, len: bigint): number;
+    fileWrite(hva: bigint, len: bigint, byte: number): { readonly errno: number; readonly bytes: number };
+  };
+  readonly observe: {
+    counters(): Counters;
+    walk(gpa: AddressLike): Walk;
+    coreDump(options: CoreDumpOptions): CoreDump;
+  };
 }
+
+/** VMs of one host by name, in the order of the file. */
+export type ScenarioVms = ReadonlyMap<string, ScenarioVm>;

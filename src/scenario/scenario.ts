@@ -2,13 +2,16 @@
 // Reference: schema.ts (the format), docs/scenarios.md.
 import type { Place, SlatboxError } from '../errors.ts';
 import { parseInteger } from '../size.ts';
-import type { HostOptions, VmOptions } from '../types.ts';
 import { flatten } from './flatten.ts';
+import type { IntegerSpec, ScalarSpec } from './format.ts';
 import { type Params, substitute } from './params.ts';
-import type { Conditions, IntegerSpec, MachineSpec, RequestName, ScalarSpec } from './schema.ts';
+import type { RequestName } from './requests.ts';
+import type { Conditions } from './schema.ts';
+import type { MachineSpec } from './schema-machine.ts';
 import { semanticProblems } from './semantics.ts';
 import { Source } from './source.ts';
 import { schemaProblems } from './validate.ts';
+import { vmSpecs } from './vms.ts';
 
 export type ActionKind =
   | RequestName
@@ -26,6 +29,11 @@ export type ActionKind =
   | 'pci.write'
   | 'pci.read'
   | 'walk'
+  | 'file.write'
+  | 'free-report'
+  | 'ksm.scan'
+  | 'core'
+  | 'sample'
   | 'parallel'
   | 'note'
   | 'expect';
@@ -42,11 +50,18 @@ export interface Args {
   readonly size: number;
   readonly byte: number | undefined;
   readonly cpu: number;
+  /** The VM that it is about; undefined: the first. */
+  readonly vm: string | undefined;
+  /** Of ksm.scan. */
+  readonly passes: number;
+  /** Of core: coredump_filter, undefined for the default. */
+  readonly filter: number | undefined;
   readonly write: boolean;
   readonly bytes: Uint8Array;
   readonly bdf: string | undefined;
   readonly id: string | undefined;
   readonly as: string | undefined;
+  /** The text of note and sample. */
   readonly note: string;
   /** Of parallel: what each vCPU does, the first list vCPU 0. */
   readonly lanes: readonly (readonly Action[])[];
@@ -67,7 +82,14 @@ export interface Repeat {
   readonly steps: readonly Step[];
   readonly line: number;
 }
-export type Step = Action | Repeat;
+/** The steps for one VM after the other. */
+export interface Each {
+  readonly kind: 'each';
+  readonly vms: readonly string[];
+  readonly steps: readonly Step[];
+  readonly line: number;
+}
+export type Step = Action | Repeat | Each;
 
 export interface Scenario {
   readonly file: string;
@@ -82,13 +104,6 @@ export interface Scenario {
 export type ParsedScenario =
   | { readonly scenario: Scenario; readonly problems: readonly [] }
   | { readonly scenario: undefined; readonly problems: readonly SlatboxError[] };
-
-/** `createSandbox` options for the scenario's machine. */
-export function sandboxOptions(machine: MachineSpec): HostOptions & VmOptions & { pool?: IntegerSpec } {
-  const { backing, device, ...rest } = machine;
-  const abi = device?.pvmemcontrol?.abi;
-  return { ...rest, ...(backing && { backing: backing.kind }), ...(abi && { abi }) };
-}
 
 /** YAML text to a scenario, or everything that is wrong with it. `params` override those of the file. */
 export function parseScenario(text: string, file = 'scenario', params: Params = {}): ParsedScenario {
@@ -114,14 +129,16 @@ export function parseScenario(text: string, file = 'scenario', params: Params = 
 
   const checked = semanticProblems(filled, source);
   if (checked.length > 0) return failed(checked);
+  const machine = (filled.machine as MachineSpec | undefined) ?? {};
+  const context: Context = { source, vms: [...vmSpecs(machine).keys()] };
   return {
     scenario: {
       file,
       title: (raw.title as string | undefined) ?? file,
       about: raw.about as string | undefined,
-      machine: (filled.machine as MachineSpec | undefined) ?? {},
+      machine,
       machineAt: source.place(['machine'], 'key'),
-      steps: (filled.steps as RawStep[]).map((s, i) => toStep(s, ['steps', i], source)),
+      steps: (filled.steps as RawStep[]).map((s, i) => toStep(s, ['steps', i], context)),
     },
     problems: [],
   };
@@ -142,35 +159,44 @@ type RawArgs = Readonly<Record<string, unknown>>;
 const PAGE = 4096n;
 /** Lengths that may be left out. */
 const DEFAULT_LEN: Readonly<Record<string, bigint>> = { read: 1n, touch: PAGE };
+const DEFAULT_PASSES = 2;
 
-function toStep(raw: RawStep, path: readonly (string | number)[], source: Source, cpu?: number): Step {
+interface Context {
+  readonly source: Source;
+  /** All VMs. */
+  readonly vms: readonly string[];
+  /** In parallel: the vCPU of the list. */
+  readonly cpu?: number;
+}
+
+function toStep(raw: RawStep, path: readonly (string | number)[], context: Context): Step {
   const [kind, value] = Object.entries(raw)[0] as [string, unknown];
-  const { line } = source.place([...path, kind], 'key');
+  const { line } = context.source.place([...path, kind], 'key');
+  const inside = (steps: readonly RawStep[], below: readonly (string | number)[], more = context): Step[] =>
+    steps.map((s, i) => toStep(s, [...path, kind, ...below, i], more));
   if (kind === 'repeat') {
     const { times, advance, steps } = value as { times: number; advance?: IntegerSpec; steps: RawStep[] };
-    const inside = [...path, 'repeat', 'steps'];
-    return {
-      kind,
-      times,
-      advance: parseInteger(advance ?? 0),
-      steps: steps.map((s, i) => toStep(s, [...inside, i], source, cpu)),
-      line,
-    };
+    return { kind, times, advance: parseInteger(advance ?? 0), steps: inside(steps, ['steps']), line };
+  }
+  if (kind === 'each') {
+    const { vms, steps } = value as { vms?: string[]; steps: RawStep[] };
+    return { kind, vms: vms ?? context.vms, steps: inside(steps, ['steps']), line };
   }
   const args = toArgs(kind, value);
   if (kind === 'parallel') {
-    const lanes = (value as RawStep[][]).map((list, lane) => {
-      const steps = list.map((s, i) => toStep(s, [...path, kind, lane, i], source, lane));
-      return flatten({ steps }).map(({ action }) => action);
-    });
+    const lanes = (value as RawStep[][]).map((list, cpu) =>
+      flatten({ steps: inside(list, [cpu], { ...context, cpu }) }).map(({ action }) => action),
+    );
     return { kind, args: { ...args, lanes }, line };
   }
   // In parallel a step's vCPU is its list.
+  const { cpu } = context;
   return { kind: kind as ActionKind, args: cpu === undefined ? args : { ...args, cpu }, line };
 }
 
 function toArgs(kind: string, value: unknown): Args {
-  const raw: RawArgs = typeof value === 'object' && value !== null ? (value as RawArgs) : {};
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const raw: RawArgs = isMap ? (value as RawArgs) : {};
   const plain: RawArgs = kind === 'expect' ? {} : raw;
   const integer = (key: string, otherwise = 0n): bigint =>
     plain[key] === undefined ? otherwise : parseInteger(plain[key] as IntegerSpec, key);
@@ -184,6 +210,9 @@ function toArgs(kind: string, value: unknown): Args {
     size: (plain.size as number | undefined) ?? 0,
     byte: plain.byte as number | undefined,
     cpu: (plain.cpu as number | undefined) ?? 0,
+    vm: plain.vm as string | undefined,
+    passes: (plain.passes as number | undefined) ?? DEFAULT_PASSES,
+    filter: plain.filter === undefined ? undefined : Number(integer('filter')),
     write: plain.write === true,
     bytes: Uint8Array.from((plain.bytes as number[] | undefined) ?? []),
     bdf: plain.bdf as string | undefined,

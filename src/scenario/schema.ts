@@ -2,57 +2,32 @@
 // (schema/scenario.v1.schema.json) and the compiled validator (validator.generated.js).
 // After a change: `node scripts/build-schema.mjs`. Reference: docs/scenarios.md.
 
-import Type, { type TSchema } from 'typebox';
-import { BACKINGS } from '../backing.ts';
-import type { BackingKind } from '../types.ts';
-
-const MAX_CPUS = 32;
-/** The fifteen requests of the device, in the order of their function codes. */
-export const REQUESTS = [
-  'info',
-  'dontneed',
-  'remove',
-  'free',
-  'pageout',
-  'dontdump',
-  'set-vma-anon-name',
-  'mlock',
-  'munlock',
-  'mprotect-none',
-  'mprotect-r',
-  'mprotect-w',
-  'mprotect-rw',
-  'mergeable',
-  'unmergeable',
-] as const;
-export type RequestName = (typeof REQUESTS)[number];
-type Camel<S extends string> = S extends `${infer A}-${infer B}` ? `${A}${Capitalize<Camel<B>>}` : S;
-/** The request's name as a method: `mprotect-none` is `mprotectNone`. */
-export type RequestMethod = Camel<RequestName>;
-
-const NUMBER = '(0[xX][0-9a-fA-F_]+|[0-9][0-9_]*)([KMGTkmgt]([iI]?[bB])?)?';
-const PARAM = '\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}';
-const TERM = `(${NUMBER}|${PARAM})`;
-const Integer = Type.Union(
-  [Type.Integer({ minimum: 0 }), Type.String({ pattern: `^\\s*${TERM}(\\s*\\+\\s*${TERM})*\\s*$` })],
-  { description: 'a whole number, or text such as 4K, 5G+2M, 0x1000' },
-);
-/** An address, a size or a 64-bit value. */
-const integer = (description: string) => Type.Ref('Integer', { description });
-const strict = { additionalProperties: false } as const;
-const object = <P extends Record<string, TSchema>>(properties: P, description: string) =>
-  Type.Object(properties, { ...strict, description });
-/** A small whole number, or a `${param}`. */
-const small = (minimum: number, maximum: number, description: string) =>
-  Type.Union([Type.Integer({ minimum, maximum }), Type.String({ pattern: `^${PARAM}$` })], { description });
+import Type from 'typebox';
+import {
+  Integer,
+  type IntegerSpec,
+  integer,
+  MAX_CPUS,
+  name,
+  object,
+  Scalar,
+  type ScalarSpec,
+  small,
+  strict,
+} from './format.ts';
+import { REQUESTS } from './requests.ts';
+import { Machine, VmOfMachine } from './schema-machine.ts';
 
 const gpa = integer('guest-physical address');
 const len = integer('length in bytes');
 const val = integer('value, little-endian in memory');
 const byte = small(0, 255, 'byte value');
 const accessSize = small(1, 8, 'access size in bytes: 1, 2, 4 or 8');
-const name = (description: string) => Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_-]*$', description });
+const vm = Type.Optional(
+  name('the VM that it is about; left out: the first, or in `each` the VM of the round'),
+);
 const common = {
+  vm,
   cpu: Type.Optional(small(0, MAX_CPUS - 1, 'the vCPU that does it')),
   id: Type.Optional(
     name('name of the result, for later expect steps: `NAME.errno`, `NAME.exit`, `NAME.value`'),
@@ -69,7 +44,6 @@ const Info = object(
   'INFO: page size and version of the device',
 );
 
-const Scalar = Type.Union([Type.Number(), Type.String(), Type.Boolean(), Type.Null()]);
 const Matcher = Type.Union(
   [
     Scalar,
@@ -146,21 +120,51 @@ const actions = {
     'a load from BAR0, 4 bytes if no size is given',
   ),
   'pci.write': object(
-    { ...PciAt, size: Type.Optional(accessSize), val, id: common.id },
+    { ...PciAt, size: Type.Optional(accessSize), val, vm, id: common.id },
     'a write to PCI configuration space',
   ),
   'pci.read': object(
-    { ...PciAt, size: Type.Optional(accessSize), as, id: common.id },
+    { ...PciAt, size: Type.Optional(accessSize), as, vm, id: common.id },
     'a read of PCI configuration space',
   ),
   walk: object(
-    { gpa, id: name('name of the result: `NAME.mapped`, `NAME.page`, `NAME.level`, `NAME.write` …') },
+    { gpa, vm, id: name('name of the result: `NAME.mapped`, `NAME.page`, `NAME.level`, `NAME.write` …') },
     'look at the SLAT and at the page behind a gpa; changes nothing',
   ),
   parallel: Type.Array(Type.Array(Type.Ref('Step')), {
     minItems: 1,
     maxItems: MAX_CPUS,
     description: 'steps of vCPU 0, of vCPU 1 and so on: at once with machine.threads, else in turns',
+  }),
+  'file.write': object(
+    { gpa, len, byte, vm, id: common.id },
+    'write(2) by another process to the memory file behind the range: BYTE in every byte of it',
+  ),
+  'free-report': object(
+    { gpa, len, vm, id: common.id },
+    'the range is free in the guest, and virtio-balloon reports its whole free blocks of 2M to the VMM, which drops them',
+  ),
+  'ksm.scan': object(
+    {
+      passes: Type.Optional(
+        small(1, 1000, 'full scans, 2 if left out: what is equal is shared by the second'),
+      ),
+      id: common.id,
+    },
+    'KSM scans the mergeable memory of all VMs',
+  ),
+  core: object(
+    {
+      gpa: Type.Optional(gpa),
+      len: Type.Optional(len),
+      filter: Type.Optional(integer('coredump_filter of the VMM, 0x33 if left out')),
+      vm,
+      id: name('name of the result: `NAME.dumped`, `NAME.resident`, `NAME.swapped`, `NAME.size`'),
+    },
+    'what a core file of the VMM would have of the range, or of all guest RAM; changes nothing',
+  ),
+  sample: Type.String({
+    description: 'a name for this moment: a row in the table of host memory that `run` prints',
   }),
   note: Type.String({ description: 'a remark for the reader' }),
   expect: Type.Record(Type.String(), Type.Ref('Matcher'), {
@@ -177,66 +181,20 @@ const repeat = object(
   },
   'the same steps again and again',
 );
-const Step = Type.Object(
-  Object.fromEntries(Object.entries({ ...actions, repeat }).map(([key, type]) => [key, Type.Optional(type)])),
-  { ...strict, minProperties: 1, maxProperties: 1, description: 'one action or expectation' },
-);
-
-const Machine = object(
+const each = object(
   {
-    memory: Type.Optional(integer('RAM: [0, 3G) first, the rest from 4G up')),
-    ram: Type.Optional(
-      Type.Array(object({ gpa, size: integer('size in bytes') }, 'one RAM region'), {
-        minItems: 1,
-        description: 'RAM as explicit regions, instead of `memory`',
-      }),
+    vms: Type.Optional(
+      Type.Array(name('a VM of machine.vms'), { minItems: 1, description: 'left out: all VMs' }),
     ),
-    pool: Type.Optional(integer('host memory for all frames')),
-    cpus: Type.Optional(small(1, MAX_CPUS, 'number of vCPUs')),
-    threads: Type.Optional(
-      Type.Boolean({ description: 'vCPUs of `parallel` steps run at the same time, each on its own thread' }),
-    ),
-    backing: Type.Optional(
-      object(
-        {
-          kind: Type.Enum(BACKINGS as [...BackingKind[]], {
-            description:
-              'private anonymous memory: anon (MAP_NORESERVE), anon_acct (without it), thp (MADV_HUGEPAGE); a memory ' +
-              'file: memfd (shared), memfd_priv; huge pages of 2 MiB: hugetlb, hugetlb_shared',
-          }),
-        },
-        'what the memslots point at',
-      ),
-    ),
-    swap: Type.Optional(integer('size of the host swap area, 0 for none')),
-    vmaNames: Type.Optional(Type.Boolean({ description: 'the host kernel has CONFIG_ANON_VMA_NAME' })),
-    maxMapCount: Type.Optional(small(1, 2 ** 31 - 1, 'vm.max_map_count')),
-    memoryLimit: Type.Optional(
-      integer('memory.max of the VM: how much host memory it may have; left out: no limit'),
-    ),
-    swapLimit: Type.Optional(
-      integer('memory.swap.max of the VM: how much swap it may have; left out: no limit'),
-    ),
-    memlock: Type.Optional(integer('RLIMIT_MEMLOCK of an unprivileged VMM; left out: privileged')),
-    device: Type.Optional(
-      object(
-        {
-          pvmemcontrol: Type.Optional(
-            object(
-              {
-                abi: Type.Optional(
-                  Type.Enum(['pvmemcontrol', 'memctl'], { description: 'generation of the interface' }),
-                ),
-              },
-              'the pvmemcontrol device',
-            ),
-          ),
-        },
-        'devices',
-      ),
-    ),
+    steps: Type.Array(Type.Ref('Step'), { minItems: 1 }),
   },
-  'the host and the VM',
+  'the same steps for each VM in turn: what does not name a VM is about that one',
+);
+const Step = Type.Object(
+  Object.fromEntries(
+    Object.entries({ ...actions, repeat, each }).map(([key, type]) => [key, Type.Optional(type)]),
+  ),
+  { ...strict, minProperties: 1, maxProperties: 1, description: 'one action or expectation' },
 );
 
 export const Scenario = Type.Object(
@@ -256,21 +214,8 @@ export const Scenario = Type.Object(
 );
 
 /** What `Type.Ref` names; `$defs` of the published schema. */
-export const definitions = { Integer, Request, Info, Matcher, Step };
+export const definitions = { Integer, Request, Info, Matcher, Step, VmOfMachine };
 
-export type IntegerSpec = number | string;
-export type MachineSpec = Partial<
-  Record<'memory' | 'pool' | 'swap' | 'memoryLimit' | 'swapLimit' | 'memlock', IntegerSpec> & {
-    ram: { gpa: IntegerSpec; size: IntegerSpec }[];
-    cpus: number;
-    threads: boolean;
-    backing: { kind: BackingKind };
-    vmaNames: boolean;
-    maxMapCount: number;
-    device: { pvmemcontrol?: { abi?: 'pvmemcontrol' | 'memctl' } };
-  }
->;
-export type ScalarSpec = number | string | boolean | null;
 export type Conditions = Partial<{
   min: IntegerSpec;
   max: IntegerSpec;

@@ -3,10 +3,13 @@
 import { SlatboxError } from '../errors.ts';
 import { parseInteger } from '../size.ts';
 import { COUNTERS } from './counters.ts';
-import type { Conditions, IntegerSpec, ScalarSpec } from './schema.ts';
+import type { IntegerSpec, ScalarSpec } from './format.ts';
+import type { Conditions } from './schema.ts';
+import type { MachineSpec } from './schema-machine.ts';
 import type { Path, Source } from './source.ts';
 import { suggestion } from './suggest.ts';
 import { describePath, inFileOrder } from './validate.ts';
+import { ALL_VMS, isVm, keyOf, vmSpecs } from './vms.ts';
 
 /** Steps that a run may have with its repeats unrolled. */
 export const MAX_STEPS = 100_000;
@@ -17,16 +20,39 @@ const LIMITS: Readonly<Record<string, bigint>> = {
   'touch.len': GPA_SPACE,
   'fill.len': GPA_SPACE,
   'verify.len': GPA_SPACE,
+  'file.write.gpa': GPA_SPACE,
+  'file.write.len': GPA_SPACE,
+  'free-report.gpa': GPA_SPACE,
+  'free-report.len': GPA_SPACE,
+  'core.gpa': GPA_SPACE,
+  'core.len': GPA_SPACE,
+  'core.filter': 0xffff_ffffn,
   'read.len': 1n << 20n,
   'mmio.read.off': 0xffff_ffffn,
   'mmio.write.off': 0xffff_ffffn,
 };
-const INTEGERS = ['gpa', 'len', 'arg', 'func', 'val', 'off', 'advance'];
+const INTEGERS = ['gpa', 'len', 'arg', 'func', 'val', 'off', 'advance', 'filter'];
 const MACHINE_SIZES = ['memory', 'pool', 'swap', 'memoryLimit', 'swapLimit', 'memlock'];
+const VM_NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/;
+/** What a name of `expect` may begin with already, so no VM and no result of several VMs can. */
+const TAKEN = new Set([...COUNTERS.map((key) => key.split('.')[0] as string), 'counters', 'device', ALL_VMS]);
 /** What a named result may have behind its dot. */
 export const FIELDS = [
   ...['errno', 'code', 'value', 'arg0', 'arg1', 'exit', 'ok', 'pages', 'gpa'],
   ...['mapped', 'level', 'page', 'read', 'write', 'execute', 'hpa'],
+  ...[
+    'bytes',
+    'blocks',
+    'left',
+    'calls',
+    'scans',
+    'merged',
+    'shared',
+    'dumped',
+    'resident',
+    'swapped',
+    'size',
+  ],
 ];
 export const DEVICE_KEYS = [
   'device.state',
@@ -37,7 +63,10 @@ export const DEVICE_KEYS = [
 ];
 
 /** Steps that are no vCPU's doing. */
-const NOT_PARALLEL = ['parallel', 'pci.read', 'pci.write', 'walk', 'note', 'expect'];
+const NOT_PARALLEL = [
+  ...['parallel', 'each', 'pci.read', 'pci.write', 'walk', 'note', 'expect'],
+  ...['file.write', 'free-report', 'ksm.scan', 'core', 'sample'],
+];
 
 type Raw = Readonly<Record<string, unknown>>;
 
@@ -55,35 +84,69 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
     }
   };
 
-  for (const key of MACHINE_SIZES) u64(machine[key], ['machine', key], BigInt(Number.MAX_SAFE_INTEGER));
-  for (const [i, region] of ((machine.ram ?? []) as Raw[]).entries()) {
-    u64(region.gpa, ['machine', 'ram', i, 'gpa']);
-    u64(region.size, ['machine', 'ram', i, 'size'], BigInt(Number.MAX_SAFE_INTEGER));
+  sizes(machine, ['machine']);
+  for (const [name, own] of Object.entries((machine.vms ?? {}) as Record<string, Raw>)) {
+    sizes(own, ['machine', 'vms', name]);
+    vmName(name, ['machine', 'vms', name]);
   }
-  const cpus = (machine.cpus as number | undefined) ?? 1;
+  const specs = vmSpecs(machine as MachineSpec);
+  const vms = [...specs.keys()];
   const named = new Set<string>();
-  visit(scenario.steps as Raw[], ['steps']);
-  const steps = count(scenario.steps as Raw[]);
+  visit(scenario.steps as Raw[], ['steps'], vms.slice(0, 1));
+  const steps = count(scenario.steps as Raw[], vms.length);
   if (steps > MAX_STEPS) {
     const text = `${steps} steps with repeats unrolled; at most ${MAX_STEPS} are run`;
     problems.push(new SlatboxError('SLB-017', text, 'repeat less often', source.place(['steps'], 'key')));
   }
   return inFileOrder(problems);
 
-  function visit(list: readonly Raw[], path: Path): void {
+  function sizes(spec: Raw, at: Path): void {
+    for (const key of MACHINE_SIZES) u64(spec[key], [...at, key], BigInt(Number.MAX_SAFE_INTEGER));
+    for (const [i, region] of ((spec.ram ?? []) as Raw[]).entries()) {
+      u64(region.gpa, [...at, 'ram', i, 'gpa']);
+      u64(region.size, [...at, 'ram', i, 'size'], BigInt(Number.MAX_SAFE_INTEGER));
+    }
+  }
+
+  function vmName(name: string, path: Path): void {
+    const hint = 'use letters, digits, _ and -, and no name of a counter: a, web-1, guest_2';
+    if (VM_NAME.test(name) && !TAKEN.has(name)) return;
+    const text = TAKEN.has(name) ? 'has a meaning in expect already' : 'is not a name';
+    problems.push(
+      new SlatboxError('SLB-013', `machine.vms: "${name}" ${text}`, hint, source.place(path, 'key')),
+    );
+  }
+
+  /** `on`: the VMs that a step is about which does not say so. */
+  function visit(list: readonly Raw[], path: Path, on: readonly string[]): void {
     for (const [i, step] of list.entries()) {
       const [kind, value] = Object.entries(step)[0] as [string, unknown];
       const at = [...path, i, kind];
       if (kind === 'expect') expectations(value as Raw, at);
       else if (kind === 'repeat') {
         u64((value as Raw).advance, [...at, 'advance']);
-        visit((value as Raw).steps as Raw[], [...at, 'steps']);
-      } else if (kind === 'parallel') lanes(value as Raw[][], at);
-      else if (kind !== 'note') action(kind, value as Raw, at);
+        visit((value as Raw).steps as Raw[], [...at, 'steps'], on);
+      } else if (kind === 'each') {
+        const named = ((value as Raw).vms ?? vms) as string[];
+        for (const [j, name] of named.entries()) vm(name, [...at, 'vms', j]);
+        visit((value as Raw).steps as Raw[], [...at, 'steps'], named);
+      } else if (kind === 'parallel') lanes(value as Raw[][], at, on);
+      else if (kind !== 'note' && kind !== 'sample') action(kind, value as Raw, at, on);
     }
   }
 
-  function lanes(lists: readonly (readonly Raw[])[], at: Path): void {
+  function vm(name: unknown, path: Path): void {
+    if (vms.includes(name as string)) return;
+    const hint = machine.vms ? suggestion(String(name), vms) : 'name several VMs under machine.vms';
+    wrong(path, `there is no VM "${name}"`, hint);
+  }
+
+  function cpusOf(on: readonly string[]): number {
+    return Math.min(...on.map((name) => specs.get(name)?.cpus ?? 1));
+  }
+
+  function lanes(lists: readonly (readonly Raw[])[], at: Path, on: readonly string[]): void {
+    const cpus = cpusOf(on);
     if (lists.length > cpus) {
       wrong(
         [...at, cpus],
@@ -92,7 +155,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
       );
     }
     for (const [cpu, list] of lists.entries()) laneSteps(list, [...at, cpu], cpu);
-    for (const [cpu, list] of lists.entries()) visit(list, [...at, cpu]);
+    for (const [cpu, list] of lists.entries()) visit(list, [...at, cpu], on);
   }
 
   /** Only what a vCPU does by itself; everything else looks at the machine, which stands still only afterwards. */
@@ -105,10 +168,26 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
         wrong(at, `${kind} is not for one vCPU`, 'put it before or behind the parallel step');
       else if (value.cpu !== undefined)
         wrong([...at, 'cpu'], `this list is that of cpu ${cpu}`, 'leave cpu out');
+      else if (value.vm !== undefined)
+        wrong(
+          [...at, 'vm'],
+          'all lists are of one VM',
+          'put the parallel step into `each: { vms: [NAME], steps }`',
+        );
     }
   }
 
-  function action(kind: string, args: Raw, at: Path): void {
+  function action(kind: string, args: Raw, at: Path, around: readonly string[]): void {
+    if (args.vm !== undefined) vm(args.vm, [...at, 'vm']);
+    const on = args.vm === undefined ? around : [args.vm as string];
+    const cpus = cpusOf(on);
+    if (kind === 'free-report' && on.some((name) => specs.get(name)?.backing?.kind === 'memfd_priv')) {
+      wrong(
+        at,
+        'not on memfd_priv',
+        'a VMM would punch holes in the file behind the private mapping: not modelled',
+      );
+    }
     for (const key of INTEGERS) u64(args[key], [...at, key], LIMITS[`${kind}.${key}`]);
     if (args.size !== undefined && ![1, 2, 4, 8].includes(args.size as number)) {
       wrong([...at, 'size'], `${args.size} is not an access size`, 'an access has 1, 2, 4 or 8 bytes');
@@ -123,7 +202,13 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
     if (args.bdf !== undefined && !/^[0-9a-f]{1,2}:[01]?[0-9a-f]\.[0-7]$/i.test(args.bdf as string)) {
       wrong([...at, 'bdf'], `"${args.bdf}" is not bus:device.function`, 'write it as lspci does: 00:01.0');
     }
-    for (const key of ['id', 'as']) if (typeof args[key] === 'string') named.add(args[key]);
+    for (const key of ['id', 'as']) {
+      const name = args[key];
+      if (typeof name !== 'string') continue;
+      if (isVm(machine as MachineSpec, name))
+        wrong([...at, key], `"${name}" is what VMs are called`, 'give the result another name');
+      named.add(name);
+    }
   }
 
   function expectations(map: Raw, at: Path): void {
@@ -134,23 +219,36 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
   }
 
   function name(key: string, path: Path): void {
-    const bare = key.startsWith('counters.') ? key.slice('counters.'.length) : key;
+    const { vm, name: bare } = keyOf(key, machine as MachineSpec);
     const [head = '', field] = [
       key.split('.')[0],
       key.includes('.') ? key.slice(key.indexOf('.') + 1) : undefined,
     ];
-    if (COUNTERS.includes(bare) || DEVICE_KEYS.includes(key)) return;
+    if (COUNTERS.includes(bare) || (vm !== ALL_VMS && DEVICE_KEYS.includes(bare))) return;
+    const registers = [...COUNTERS, ...DEVICE_KEYS];
+    if (vm !== undefined) {
+      unknown(
+        key,
+        path,
+        (vm === ALL_VMS ? COUNTERS : registers).map((name) => `${vm}.${name}`),
+      );
+      return;
+    }
     if (named.has(head) && (field === undefined || FIELDS.includes(field))) return;
     const known = named.has(head)
       ? FIELDS.map((f) => `${head}.${f}`)
-      : [...COUNTERS, ...DEVICE_KEYS, ...named, ...[...named].map((n) => `${n}.errno`)];
+      : [...registers, ...named, ...[...named].map((n) => `${n}.errno`)];
+    unknown(key, path, known);
+  }
+
+  function unknown(key: string, path: Path, known: readonly string[]): void {
     const text = `nothing is called "${key}" here`;
     const hint = suggestion(key, known) ?? 'use a counter, device.state, or the id of an earlier step';
     problems.push(new SlatboxError('SLB-014', text, hint, source.place(path, 'key')));
   }
 
   function values(key: string, matcher: ScalarSpec | Conditions, path: Path): void {
-    const isCounter = COUNTERS.includes(key.replace(/^counters\./, ''));
+    const isCounter = COUNTERS.includes(keyOf(key, machine as MachineSpec).name);
     if (typeof matcher !== 'object' || matcher === null) {
       if (isCounter) number(matcher, path);
       return;
@@ -178,10 +276,12 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
   }
 }
 
-const count = (steps: readonly Raw[]): number =>
+const count = (steps: readonly Raw[], vms: number): number =>
   steps.reduce((sum, step) => {
     const repeat = step.repeat as { times: number; steps: Raw[] } | undefined;
+    const each = step.each as { vms?: string[]; steps: Raw[] } | undefined;
     const lanes = step.parallel as Raw[][] | undefined;
-    if (lanes) return sum + 1 + lanes.reduce((inside, lane) => inside + count(lane), 0);
-    return sum + (repeat ? repeat.times * count(repeat.steps) : 1);
+    if (lanes) return sum + 1 + lanes.reduce((inside, lane) => inside + count(lane, vms), 0);
+    if (each) return sum + (each.vms?.length ?? vms) * count(each.steps, vms);
+    return sum + (repeat ? repeat.times * count(repeat.steps, vms) : 1);
   }, 0);

@@ -4,6 +4,7 @@ import { Errno } from '../../assembly/abi/errno.ts';
 import { Madv, Status } from '../../assembly/abi/status.ts';
 import type { Gpa, Hva } from '../address.ts';
 import { gpa as gpaOf, hva as hvaOfLike } from '../address.ts';
+import { isHugetlb, isSharedFile } from '../backing.ts';
 import { SLOT_BASE, SLOT_VPN } from '../core/layout.ts';
 import type { AddressLike, HostAccess } from '../types.ts';
 import type { Vm } from '../vm.ts';
@@ -52,16 +53,44 @@ export class Process {
   }
 
   /**
-   * write(2) of one value to every byte of the file's page that the page of hva maps, or would map. ENODEV where there is no
-   * memory file, ENOMEM without a frame.
+   * write(2) of one value to the bytes of the memory file that [hva, hva + len) maps, or would map: the mappings are not
+   * used. `bytes` were written: less than len with ENODEV, where there is no memory file, EINVAL, where it has no write
+   * (hugetlbfs), ENOMEM, without a frame, EFAULT, outside RAM.
    */
-  fillFilePage(hva: AddressLike, byte: number): Errno {
-    const { host, ptr } = this.#vm;
-    const vpn = hvaOfLike(hva) >> 12n;
-    const at = host.core.x.fileWrite(ptr, vpn) >>> 0;
-    if (at === 0) return host.core.x.fileBlocks(ptr, vpn) < 0 ? Errno.ENODEV : Errno.ENOMEM;
-    host.core.u8.fill(byte, at, at + 4096);
-    return Errno.OK;
+  fileWrite(hva: bigint, len: bigint, byte: number): { readonly errno: Errno; readonly bytes: number } {
+    const { core } = this.#vm.host;
+    let bytes = 0;
+    for (let at = hva; at < hva + len; ) {
+      const inPage = Number(at & 4095n);
+      const n = Math.min(4096 - inPage, Number(hva + len - at));
+      const page = core.x.fileWrite(this.#vm.ptr, at >> 12n) >>> 0;
+      if (page === 0) {
+        return { errno: this.#unwritten(at), bytes };
+      }
+      core.u8.fill(byte, page + inPage, page + inPage + n);
+      bytes += n;
+      at += BigInt(n);
+    }
+    return { errno: Errno.OK, bytes };
+  }
+
+  #unwritten(at: bigint): Errno {
+    const { host, ptr, ram, backing } = this.#vm;
+    if (!ram.some(({ hva, size }) => at >= hva && at < hva + BigInt(size))) return Errno.EFAULT;
+    if (host.core.x.fileBlocks(ptr, at >> 12n) < 0) return Errno.ENODEV;
+    return isHugetlb(backing) ? Errno.EINVAL : Errno.ENOMEM;
+  }
+
+  /**
+   * What a VMM does with guest memory that the guest reports as free: nobody may need it, so the pages go, and those of a
+   * shared memory file with them. Reference: cloud-hypervisor virtio-devices/src/balloon.rs (release_memory_range).
+   */
+  discard(hva: bigint, len: bigint): Errno {
+    if (isSharedFile(this.#vm.backing)) {
+      const errno = this.madvise(hva, len, 'remove');
+      if (errno !== Errno.OK) return errno;
+    }
+    return this.madvise(hva, len, 'dontneed');
   }
 
   madvise(hva: bigint, len: bigint, advice: Advice): Errno {

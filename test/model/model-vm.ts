@@ -50,7 +50,7 @@ export class ModelVm {
   };
 
   /** There is no host memory behind the model. */
-  readonly vmm = { hvaOf: () => undefined, fillPage: noHost, fillFilePage: noHost };
+  readonly vmm = { hvaOf: () => undefined, fillPage: noHost, fileWrite: noHost };
   readonly observe = { vmas: noHost, pageLetters: noHost };
 }
 

@@ -128,7 +128,7 @@ export const PROGRAMS: readonly Program[] = [
     name: 'write(2) to the file',
     backings: ['memfd', 'memfd_priv'],
     setup: nothing,
-    run: (vm) => errno(vm.vmm.fillFilePage(hvaAt(vm, FIRST * PAGE), 9)),
+    run: (vm) => errno(vm.vmm.fileWrite(hvaAt(vm, FIRST * PAGE), 4096n, 9).errno),
     failures: CALL,
   },
   { name: 'DONTNEED', setup: written, run: (vm) => advise(vm, 'dontneed'), failures: [] },
@@ -245,7 +245,7 @@ export const PROGRAMS: readonly Program[] = [
     name: 'copy of a file page',
     backings: ['memfd_priv'],
     setup: (vm) => {
-      vm.vmm.fillFilePage(hvaAt(vm, FIRST * PAGE), 5);
+      vm.vmm.fileWrite(hvaAt(vm, FIRST * PAGE), 4096n, 5);
       vm.guest.touch(span(FIRST, 2));
     },
     run: (vm) => loop(vm.guest.fill({ ...span(FIRST, 2), byte: 3 })),
@@ -255,7 +255,7 @@ export const PROGRAMS: readonly Program[] = [
     name: 'copy of a swapped file page',
     backings: ['memfd_priv'],
     setup: (vm) => {
-      vm.vmm.fillFilePage(hvaAt(vm, FIRST * PAGE), 5);
+      vm.vmm.fileWrite(hvaAt(vm, FIRST * PAGE), 4096n, 5);
       vm.guest.touch(span(FIRST, 2));
       advise(vm, 'pageout');
     },

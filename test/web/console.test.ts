@@ -2,16 +2,21 @@
 import { describe, expect, it } from 'vitest';
 import type { EventRecord } from '../../src/types.ts';
 import { Checkpoints } from '../../web/engine/checkpoints.ts';
-import { helpText, parseCommand, usage } from '../../web/engine/command.ts';
+import { helpText, parseCommand, usage, withVm } from '../../web/engine/command.ts';
 import { actionOf, KEYS } from '../../web/keys.ts';
 import { depths, matches } from '../../web/model/events.ts';
-import { series } from '../../web/model/series.ts';
+import { heldOf } from '../../web/model/held.ts';
+import { memoryLanes, series } from '../../web/model/series.ts';
 import { requestFields, responseFields } from '../../web/panels/buffer-fields.ts';
 
 describe('console grammar', () => {
   it.each([
     ['dontneed 1G 4K --cpu 1', { dontneed: { gpa: '1G', len: '4K', cpu: 1 } }],
     ['info', { info: {} }],
+    ['touch 1G 4K --vm b', { touch: { gpa: '1G', len: '4K', vm: 'b' } }],
+    ['ksm.scan 3', { 'ksm.scan': { passes: 3 } }],
+    ['free-report 1G 4M', { 'free-report': { gpa: '1G', len: '4M' } }],
+    ['file.write 0 4K 7', { 'file.write': { gpa: '0', len: '4K', byte: 7 } }],
     ['set-vma-anon-name 1G 4K 7', { 'set-vma-anon-name': { gpa: '1G', len: '4K', arg: '7' } }],
     ['touch 1G 2M --write', { touch: { gpa: '1G', len: '2M', write: true } }],
     ['  READ   0x1000 ', { read: { gpa: '0x1000' } }],
@@ -30,9 +35,20 @@ describe('console grammar', () => {
     ['dontneed 1G', /len is missing; usage: dontneed GPA LEN \[ARG\] \[--cpu N\]/],
     ['fetch 1G 2G', /"2G" is too much/],
     ['read 1G --write', /"--write" is not understood/],
+    ['ksm.scan --vm b', /"--vm" is not understood; usage: ksm.scan \[PASSES\]/],
     ['dontneed 1G 4K --cpu', /"--cpu" is not understood/],
   ])('%s is refused', (line, problem) => {
     expect(parseCommand(line)).toEqual({ problem: expect.stringMatching(problem) });
+  });
+
+  it.each([
+    ['touch 1G 4K', 'touch 1G 4K --vm b'],
+    ['touch 1G 4K --vm c', 'touch 1G 4K --vm c'],
+    ['ksm.scan', 'ksm.scan'],
+    ['smaps', 'smaps'],
+    ['frobnicate', 'frobnicate'],
+  ])('%s, said while VM b is shown: %s', (line, whole) => {
+    expect(withVm(line, 'b')).toBe(whole);
   });
 
   it('an empty line is nothing', () => {
@@ -145,11 +161,47 @@ describe('buffer', () => {
 });
 
 describe('series', () => {
-  const result = (changed: Record<string, number>) => ({ changed }) as never;
+  const result = (rss: number, others = {}, more = {}) =>
+    ({ vm: 'a', changed: { rss }, others: { b: others }, ...more }) as never;
   it('is what the counter was after each step, from where the cursor is now', () => {
-    const results = [result({ rss: 10 }), result({}), result({ rss: -4 })];
-    expect(series('rss', results, { rss: 110 }, 2)).toEqual([100, 110, 110, 106]);
-    expect(series('rss', results, { rss: 100 }, 0)).toEqual([100, 110, 110, 106]);
+    const results = [result(10), result(0), result(-4, { rss: 7 })];
+    expect(series('a', 'rss', results, 110, 2)).toEqual([100, 110, 110, 106]);
+    expect(series('a', 'rss', results, 100, 0)).toEqual([100, 110, 110, 106]);
+    expect(series('b', 'rss', results, 50, 0)).toEqual([50, 50, 50, 57]);
+  });
+
+  const memory = (used: number, rss: readonly number[], saved = 0) => ({
+    memory: {
+      used,
+      swap: 3,
+      saved,
+      vms: Object.fromEntries(rss.map((n, i) => [`vm${i}`, { rss: n, swap: 0 }])),
+    },
+  });
+  const names = (n: number) => Array.from({ length: n }, (_, i) => `vm${i}`);
+  it('memory: a lane for each VM while they are few, then one for all', () => {
+    const two = memoryLanes(names(2), 'vm0', [result(0, {}, memory(9, [4, 5]))]);
+    expect(two).toEqual([
+      { name: 'Frames in use', values: [0, 9] },
+      { name: 'RSS of vm0', values: [0, 4] },
+      { name: 'RSS of vm1', values: [0, 5] },
+      { name: 'Swap', values: [0, 3] },
+    ]);
+    const many = memoryLanes(names(5), 'vm3', [result(0, {}, memory(9, [1, 2, 3, 4, 5], 6))]);
+    expect(many.map(({ name, values }) => [name, values[1]])).toEqual([
+      ['Frames in use', 9],
+      ['RSS of all VMs', 15],
+      ['RSS of vm3', 4],
+      ['Swap', 3],
+      ['Saved by KSM', 6],
+    ]);
+  });
+
+  it('memory of the host: what is mapped, less what is shared, and what is held', () => {
+    const vm = (rss: number, hugetlb = 0) =>
+      ({ counters: { 'host.rss': rss, 'host.hugetlb': hugetlb } }) as never;
+    const host = { used: 20, saved: 4, total: 64, swapTotal: 0, swapUsed: 0 };
+    expect(heldOf(host, [vm(10), vm(3, 8)])).toEqual({ used: 20, mapped: 21, saved: 4, held: 3 });
   });
 });
 

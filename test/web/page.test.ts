@@ -109,6 +109,116 @@ describe('page', { timeout: 60_000 }, () => {
     await rssIs('0 B');
   }, 180_000);
 
+  it('thp: what DONTNEED unmaps leaves RSS, not the frames in use; map, walk and sentence say so', async () => {
+    await open('#s=partial-huge-pages&t=75&vm=thp&sel=0x8080000+4K');
+    await atStep(75);
+    const used = () => textOf(page.locator('[data-counter="used"] dd').first());
+    await rssIs('66 MiB');
+    await eventually(used).toBe('148.00 MiB');
+    const behind = page.getByRole('region', { name: 'Behind the page' });
+    await eventually(() => textOf(behind)).toContain('part of a huge page that one entry maps');
+    await press('Step forward');
+    await press('Step forward');
+    await atStep(77);
+    await rssIs('64.50 MiB');
+    expect(await used()).toBe('148.00 MiB');
+    await eventually(() => textOf(page.locator('.where'))).toContain('1.50 MiB held, mapped by nobody');
+    await eventually(() => textOf(behind)).toContain('not mapped, but its huge page still has the frame');
+    expect(await textOf(behind)).toContain('512 KiB mapped, 2 MiB held');
+    await page.locator('#memory-map').focus();
+    for (const key of ['f', 'v']) await page.keyboard.press(key);
+    const twin = page.getByRole('region', { name: 'The map as text' });
+    await eventually(() => twin.getByRole('row').allTextContents()).toEqual([
+      'fromlengthBacking',
+      '0x8000000512 KiBhuge page, split mapping',
+      '0x80800001.50 MiBunmapped, still held',
+    ]);
+    const legend = page.getByRole('list', { name: /^Legend/ });
+    expect(await legend.locator('li:not(.absent)').allTextContents()).toEqual([
+      'h huge page, split mapping',
+      'u unmapped, still held',
+    ]);
+  });
+
+  it('thp: a walk of three references ends in an entry of 2 MiB, and the SLAT lens says so', async () => {
+    await open('#s=partial-huge-pages&t=76&vm=thp&sel=0x9000000+4K&lens=slat');
+    await atStep(76);
+    const walk = page.locator('.walk');
+    await eventually(() => textOf(walk)).toContain('3 table references');
+    await page.getByRole('button', { name: /^PDE\[72\].*maps 2 MiB/ }).click();
+    const bits = page.getByRole('region', { name: 'Bits of PDE[72]' });
+    expect(await textOf(bits)).toContain('EPT leaf entry, 2 MiB');
+    expect(await textOf(bits.getByRole('row', { name: /^7 PS/ }))).toContain(
+      'leaf: maps all that a table would',
+    );
+    expect(await textOf(bits.getByRole('row', { name: /^51:21/ }))).toContain('512 host frames');
+    await page.locator('#memory-map').focus();
+    for (const key of ['f', 'v']) await page.keyboard.press(key);
+    const twin = page.getByRole('region', { name: 'The map as text' });
+    await eventually(() => textOf(twin)).toContain('0x90000002 MiBmapped writable, 2 MiB entry');
+  });
+
+  it('hugetlb: counted apart from RSS, and a part of a page is not given back', async () => {
+    await open('#s=partial-huge-pages&t=145&vm=hugetlb&sel=0x8080000+4K');
+    await atStep(145);
+    await rssIs('0 B');
+    await eventually(() => textOf(page.locator('[data-counter="host.hugetlb"] dd').first())).toBe('66 MiB');
+    const behind = page.getByRole('region', { name: 'Behind the page' });
+    await eventually(() => textOf(behind)).toContain('a hugetlb page of 2 MiB');
+  });
+
+  it('several VMs: one is chosen by list and by table, all panels follow, the link has it', async () => {
+    await open('#s=memory-file&t=17');
+    await atStep(17);
+    const title = page.locator('#map-title');
+    expect(await textOf(title)).toContain('of shared');
+    const table = page.getByRole('grid', { name: /Memory of the VMs/ });
+    expect(await textOf(table.getByRole('row', { name: /private/ }))).toContain('memfd_priv');
+    await page.getByRole('button', { name: /VM/ }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('option', { name: 'private' }).focus();
+    await page.keyboard.press('Enter');
+    await eventually(() => textOf(title)).toContain('of private');
+    await eventually(hash).toContain('vm=private');
+    const behind = page.getByRole('region', { name: 'Behind the page' });
+    await eventually(() => textOf(behind)).toContain('a private copy');
+    await table.getByRole('row', { name: /shared/ }).click();
+    await eventually(() => textOf(title)).toContain('of shared');
+    await eventually(() => textOf(behind)).toContain('at offset 0x2000000: this is its page');
+    await page.goto(`${base}#s=memory-file&vm=nobody`);
+    await eventually(() => textOf(page.getByRole('alert'))).toContain('no VM "nobody"');
+  });
+
+  it('KSM: who else maps the frame, over VMs, and what it saves', async () => {
+    await open('#s=secrets&t=14&vm=spy&sel=0x8000000+4K');
+    await atStep(14);
+    const behind = page.getByRole('region', { name: 'Behind the page' });
+    await eventually(() => textOf(behind)).toContain('32 entries, also bank 0x8000000, bank 0x8001000');
+    expect(await textOf(behind)).toContain('and 7 more');
+    await eventually(() => textOf(page.locator('.where'))).toContain('248 KiB that KSM saves');
+    const host = page.getByRole('figure', { name: 'Host memory by step' });
+    expect(await textOf(host)).toContain('Saved by KSM 248 KiB');
+    await behind.getByRole('button', { name: 'bank 0x8001000' }).click();
+    await eventually(() => textOf(page.locator('#map-title'))).toContain('of bank');
+    await eventually(() => textOf(behind)).toContain('also bank 0x8000000, bank 0x8002000');
+    await page.locator('#memory-map').focus();
+    for (const key of ['f', 'v']) await page.keyboard.press(key);
+    const twin = page.getByRole('region', { name: 'The map as text' });
+    await eventually(() => textOf(twin)).toContain('0x800000064 KiBshared by KSM');
+  });
+
+  it('console: a line is about the VM that is shown', async () => {
+    await open('#s=memory-file&t=17&vm=private');
+    await atStep(17);
+    await tab('Console');
+    const input = page.getByRole('textbox', { name: 'Console' });
+    await input.fill('touch 1M 64K --write');
+    await input.press('Enter');
+    await atStep(18);
+    await rssIs('100 KiB');
+    await eventually(hash).toContain('do=17:touch_1M_64K_--write_--vm_private');
+  });
+
   it('play runs on by itself and pause stops it', async () => {
     await open('#s=guard-pages');
     await press('Play');
@@ -152,10 +262,10 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(() => textOf(place)).toContain('512 MiB from 0x80_0000_0000');
     await page.keyboard.press('Shift+ArrowRight');
     await eventually(() => textOf(place)).toContain('+8 KiB');
-    await eventually(() => map.getAttribute('aria-label')).toContain('backed');
+    await eventually(() => map.getAttribute('aria-label')).toContain('anonymous');
     await page.keyboard.press('v');
     const twin = page.getByRole('region', { name: 'The map as text' });
-    await eventually(() => textOf(twin.getByRole('row').nth(1))).toMatch(/^0x800000000064 MiBbacked$/);
+    await eventually(() => textOf(twin.getByRole('row').nth(1))).toMatch(/^0x800000000064 MiBanonymous$/);
     await page.keyboard.press('2');
     await eventually(() => textOf(twin)).toContain('mapped writable');
     await page.keyboard.press('0');

@@ -1,10 +1,15 @@
 // The page's engine and store on the real machine, in process: time travel gives the same machine again, console
 // lines become steps, failures leave everything as it was.
 import { beforeAll, describe, expect, it } from 'vitest';
+import { PageKind } from '../../assembly/abi/page-kind.ts';
 import type { Answer, Frame } from '../../web/engine/port.ts';
 import { Session } from '../../web/engine/session.ts';
 import type { Place } from '../../web/link.ts';
+import { heldOf } from '../../web/model/held.ts';
 import { createPageStore } from '../../web/store.ts';
+
+const PAGE = 4096;
+const MIB = 2 ** 20;
 
 const value = <T>(answer: Answer<T>): T => {
   if (!answer.ok) throw new Error(`${answer.error.code} ${answer.error.message}`);
@@ -20,6 +25,7 @@ async function seekTo(session: Session, step: number): Promise<Frame> {
 const place: Place = {
   scenario: 'guard-pages',
   step: 0,
+  vm: undefined,
   selection: undefined,
   lens: 'backing',
   insertions: [],
@@ -29,16 +35,56 @@ describe('session', () => {
   it('opens every scenario that the page offers, and its expectations hold', async () => {
     const session = new Session();
     for (const { name } of value(await session.scenarios())) {
-      const { steps, frame } = value(await session.open(name, [], 0));
+      const { steps, vms, frame } = value(await session.open(name, [], 0));
       expect([name, frame.step]).toEqual([name, 0]);
-      // Of the long one a round says as much as a hundred.
+      const plain = vms.every(({ backing }) => backing === 'anon');
+      // Of the long ones a round says as much as a hundred.
       const end = Math.min(100, name === 'sample-dontneed' ? 10 : steps.length);
       for (let step = 1; step <= end; step++) {
-        const { results } = await seekTo(session, step);
+        const now = await seekTo(session, step);
+        const { results } = now;
         expect([name, results.map((r) => [r.label, r.ok])]).toEqual([name, [[results[0]?.label, true]]]);
+        // Every frame is accounted for: only files and huge pages hold what nobody maps.
+        const { held } = heldOf(now.host, now.vms);
+        expect([name, step, plain ? held === 0 : held >= 0]).toEqual([name, step, true]);
       }
     }
   }, 120_000);
+
+  it("every frame is somebody's: mapped, shared, or held by a huge page or a file", async () => {
+    const session = new Session();
+    value(await session.open('partial-huge-pages', [], 0));
+    const frame = await seekTo(session, 142);
+    expect(heldOf(frame.host, frame.vms)).toEqual({
+      used: 148 * MIB + PAGE,
+      mapped: 100 * MIB + PAGE,
+      saved: 0,
+      held: 48 * MIB,
+    });
+    value(await session.open('secrets', [], 0));
+    const shared = await seekTo(session, 14);
+    expect(heldOf(shared.host, shared.vms)).toMatchObject({ saved: 62 * PAGE, held: 0 });
+  });
+
+  it('looks at the VM that is asked for', async () => {
+    const session = new Session();
+    const { vms } = value(await session.open('memory-file', [], 0));
+    expect(vms.map(({ name, backing }) => [name, backing])).toEqual([
+      ['shared', 'memfd'],
+      ['private', 'memfd_priv'],
+    ]);
+    await seekTo(session, 17);
+    const looks = await Promise.all([0, 1].map((vm) => session.look(vm, 32n << 20n)));
+    expect(looks.map((look) => value(look).page.letter)).toEqual(['f', 'a']);
+    const smaps = await Promise.all([0, 1].map((vm) => session.smaps(vm)));
+    expect(smaps.map((text) => /([rwxps-]{4}) /.exec(value(text))?.[1])).toEqual(['rw-s', 'rw-p']);
+    const request = { lens: 'backing', gpa: 32n << 20n, cellShift: 12, width: 1, height: 1 } as const;
+    const cells = await Promise.all([0, 1].map((vm) => session.raster({ vm, ...request })));
+    expect(cells.map((cell) => ((value(cell)[0] ?? 0) >> 1) & 31)).toEqual([
+      PageKind.File,
+      PageKind.Anonymous,
+    ]);
+  });
 
   it('a long way is answered in pieces, and each of them moves on', async () => {
     const session = new Session();
@@ -117,14 +163,14 @@ describe('session', () => {
     await seekTo(session, 5);
     const [frame, walk, digest, back] = await Promise.all([
       session.seek(6),
-      session.walk(36n << 20n),
+      session.look(0, 36n << 20n),
       session.digest(),
       session.seek(0),
     ]);
     expect(value(frame).results[0]?.text).toContain('at once');
-    expect(value(walk)).toMatchObject({ hpa: undefined, page: 'a' });
+    expect(value(walk)).toMatchObject({ walk: { hpa: undefined, page: 'a' }, page: { letter: 'a' } });
     expect(value(digest)).toMatch(/^[0-9a-f]{16}$/);
-    expect(value(back).counters['host.rss']).toBe(0);
+    expect(value(back).vms[0]?.counters['host.rss']).toBe(0);
   });
 
   it('an answer without a scenario is an error with a code', async () => {
@@ -139,7 +185,7 @@ describe('store', () => {
     store = createPageStore(new Session());
     await store.getState().start(place);
   });
-  const rss = () => store.getState().frame?.counters['host.rss'];
+  const rss = () => store.getState().frame?.vms[0]?.counters['host.rss'];
 
   it('starts with a machine, a picture and a walk', () => {
     const { phase, frame, raster, walk, selection } = store.getState();
@@ -183,6 +229,25 @@ describe('store', () => {
     await expect.poll(() => store.getState().raster?.view.span).toBe(21);
     expect(store.getState().raster?.lens).toBe('protection');
     expect(store.getState().raster?.cells.length).toBe(512);
+  });
+
+  it('another VM is shown in all panels, and console lines are about it', async () => {
+    const two = createPageStore(new Session());
+    await two.getState().start({ ...place, scenario: 'memory-file', step: 17 });
+    const { setVm } = two.getState();
+    expect(two.getState().page?.letter).toBe('f');
+    setVm(1);
+    await expect.poll(() => two.getState().page?.letter).toBe('a');
+    await expect.poll(() => two.getState().raster?.vm).toBe(1);
+    await two.getState().run('touch 1M 4K --write');
+    expect(two.getState().insertions).toEqual([{ at: 17, line: 'touch 1M 4K --write --vm private' }]);
+    setVm(7);
+    expect(two.getState().vm).toBe(1);
+    const linked = createPageStore(new Session());
+    await linked.getState().start({ ...place, scenario: 'memory-file', vm: 'private' });
+    expect(linked.getState().vm).toBe(1);
+    await linked.getState().start({ ...place, scenario: 'memory-file', vm: 'nobody' });
+    expect(linked.getState()).toMatchObject({ vm: 0, failure: { code: 'SLB-905' } });
   });
 
   it('a console line is printed, counted as a step, and undone by back', async () => {

@@ -2,49 +2,43 @@
 // Reference: docs/web.md "The map".
 import { classOf, type LensInfo } from '../model/lens.ts';
 import { PALETTES, type Rgb, type Theme } from './palette.ts';
+import { PATTERNS, TILE } from './patterns.ts';
 
-/** Two colours a byte: even and odd diagonal bands, the same for everything but hatched classes. */
-export interface Lut {
-  readonly even: Uint32Array;
-  readonly odd: Uint32Array;
-}
-
-const abgr = ([r, g, b]: Rgb): number => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 /** ImageData is bytes R, G, B, A; a u32 store has to match the machine's byte order. */
-const pixel = (c: Rgb): number =>
-  littleEndian ? abgr(c) : ((c[0] << 24) | (c[1] << 16) | (c[2] << 8) | 255) >>> 0;
+const pixel = ([r, g, b]: Rgb): number =>
+  (littleEndian ? (255 << 24) | (b << 16) | (g << 8) | r : (r << 24) | (g << 16) | (b << 8) | 255) >>> 0;
 
-export function lutOf(lens: LensInfo, theme: Theme): Lut {
-  const paints = Array.from({ length: 256 }, (_, byte) => PALETTES[theme][classOf(lens, byte).paint]);
-  return {
-    even: Uint32Array.from(paints, ({ fill }) => pixel(fill)),
-    odd: Uint32Array.from(paints, ({ fill, hatch }) => pixel(hatch ?? fill)),
-  };
+/** The colour of a byte at each pixel of the pattern's tile: index byte × 64 + y × 8 + x. */
+export type Lut = Uint32Array;
+
+/** With `plain` every pixel of a tile is the fill: patterns are drawn elsewhere then. */
+export function lutOf(lens: LensInfo, theme: Theme, plain = false): Lut {
+  const lut = new Uint32Array(256 * TILE * TILE);
+  for (let byte = 0; byte < 256; byte++) {
+    const { fill, second, pattern } = PALETTES[theme][classOf(lens, byte).id];
+    for (let at = 0; at < TILE * TILE; at++) {
+      const isSecond = !plain && PATTERNS[pattern](at % TILE, Math.floor(at / TILE));
+      lut[byte * TILE * TILE + at] = pixel(isSecond ? second : fill);
+    }
+  }
+  return lut;
 }
 
-/** Bands are 3 of 6 cells wide: visible at one pixel a cell, and gone (drawn on the overlay) when cells are big. */
-const BAND = 6;
-
+/** A pixel of the pattern is 2^grow cells wide and high: more where the screen shows several cells a pixel. */
 export function paintCells(
   pixels: Uint32Array,
   cells: Uint8Array,
   width: number,
   lut: Lut,
-  hatch: boolean,
+  grow: number,
 ): void {
-  const { even, odd } = lut;
   const n = Math.min(pixels.length, cells.length);
-  if (!hatch) {
-    for (let i = 0; i < n; i++) pixels[i] = even[cells[i] as number] as number;
-    return;
-  }
   let i = 0;
   for (let row = 0; i < n; row++) {
-    let phase = row % BAND;
-    for (const end = Math.min(n, i + width); i < end; i++) {
-      pixels[i] = (phase < BAND / 2 ? even : odd)[cells[i] as number] as number;
-      phase = phase === BAND - 1 ? 0 : phase + 1;
+    const y = ((row >> grow) & (TILE - 1)) << 3;
+    for (let x = 0, end = Math.min(n, i + width); i < end; i++, x++) {
+      pixels[i] = lut[((cells[i] as number) << 6) | y | ((x >> grow) & (TILE - 1))] as number;
     }
   }
 }

@@ -1,8 +1,9 @@
-// What is drawn over the cells at screen resolution: letters and hatching in big cells, the selection.
-// Reference: docs/web.md "The map" (state is colour and letter once cells are big enough).
-import { classOf, type LensInfo } from '../model/lens.ts';
+// What is drawn over the cells at screen resolution: patterns and letters in big cells, the selection.
+// Reference: docs/web.md "The map" (state is colour, pattern, and letter once cells are big enough).
+import { type CellClass, classOf, type LensInfo } from '../model/lens.ts';
 import { cellOf, gridOf, type Range, type View } from '../model/view.ts';
-import { css, PALETTES, type Theme } from './palette.ts';
+import { css, PALETTES, type Paint, type Theme } from './palette.ts';
+import { PATTERNS, TILE } from './patterns.ts';
 
 export interface Picture {
   readonly view: View;
@@ -12,6 +13,8 @@ export interface Picture {
 
 /** Cells at least this wide and high, in CSS pixels, carry their letter. */
 const LETTER_CELL = 11;
+/** Cells at least this big have room for a pattern of their own; smaller ones get it across cells (cells.ts). */
+export const PATTERN_CELL = 3;
 /** Lone cells are drawn at least this big: one page in a terabyte is a thousandth of a pixel. */
 const MARK = 3;
 const MARK_RUN = 2;
@@ -32,10 +35,61 @@ export function drawOverlay(
   const grid = gridOf(picture.view.span);
   const cellWidth = width / grid.width;
   const cellHeight = height / grid.height;
-  if (Math.min(cellWidth, cellHeight) >= LETTER_CELL)
-    drawLetters(context, picture, theme, cellWidth, cellHeight);
-  else if (Math.min(cellWidth, cellHeight) < MARK) drawMarks(context, picture, theme, cellWidth, cellHeight);
+  const side = Math.min(cellWidth, cellHeight);
+  if (side >= PATTERN_CELL) drawPatterns(context, picture, theme, cellWidth, cellHeight);
+  if (side >= LETTER_CELL) drawLetters(context, picture, theme, cellWidth, cellHeight);
+  else if (side < MARK) drawMarks(context, picture, theme, cellWidth, cellHeight);
   drawSelection(context, picture.view, selection, theme, width, height);
+}
+
+/** A tile with the second colour where the pattern has it, and nothing elsewhere. */
+function tileOf({ pattern, second }: Paint): OffscreenCanvas {
+  const tile = new OffscreenCanvas(TILE, TILE);
+  const context = tile.getContext('2d');
+  if (!context) return tile;
+  context.fillStyle = css(second);
+  for (let at = 0; at < TILE * TILE; at++) {
+    const x = at % TILE;
+    const y = Math.floor(at / TILE);
+    if (PATTERNS[pattern](x, y)) context.fillRect(x, y, 1, 1);
+  }
+  return tile;
+}
+
+/** Runs of one class in a row at once: the pattern goes on from cell to cell. */
+function drawPatterns(
+  context: CanvasRenderingContext2D,
+  { view, lens, cells }: Picture,
+  theme: Theme,
+  cellWidth: number,
+  cellHeight: number,
+): void {
+  const { width } = gridOf(view.span);
+  const fills = new Map<CellClass, CanvasPattern | null>();
+  context.imageSmoothingEnabled = false;
+  for (let i = 0; i < cells.length; ) {
+    const from = i;
+    const state = lens.classify(cells[i] as number);
+    const end = from - (from % width) + width;
+    do i++;
+    while (i < end && i < cells.length && lens.classify(cells[i] as number) === state);
+    const what = lens.classes[state] as CellClass;
+    const paint = PALETTES[theme][what.id];
+    if (paint.pattern === 'solid') continue;
+    let fill = fills.get(what);
+    if (fill === undefined) {
+      fill = context.createPattern(tileOf(paint), 'repeat');
+      fills.set(what, fill);
+    }
+    if (fill === null) continue;
+    context.fillStyle = fill;
+    context.fillRect(
+      (from % width) * cellWidth,
+      Math.floor(from / width) * cellHeight,
+      (i - from) * cellWidth,
+      cellHeight,
+    );
+  }
 }
 
 function drawLetters(
@@ -47,27 +101,29 @@ function drawLetters(
 ): void {
   const { width } = gridOf(view.span);
   const palette = PALETTES[theme];
-  context.font = `600 ${Math.round(Math.min(cellWidth, cellHeight, 20) * 0.62)}px ui-monospace, monospace`;
+  const size = Math.round(Math.min(cellWidth, cellHeight, 20) * 0.62);
+  context.font = `600 ${size}px ui-monospace, monospace`;
   context.textAlign = 'center';
   context.textBaseline = 'middle';
   context.lineWidth = 1;
   cells.forEach((value, i) => {
-    const { paint, letter } = classOf(lens, value);
-    const { ink, hatch } = palette[paint];
+    const { id, letter } = classOf(lens, value);
+    const { fill, ink, pattern } = palette[id];
     const x = (i % width) * cellWidth;
     const y = Math.floor(i / width) * cellHeight;
-    context.strokeStyle = css(hatch ?? ink);
-    if (hatch) {
-      context.beginPath();
-      context.moveTo(x, y + cellHeight);
-      context.lineTo(x + cellWidth, y);
-      context.stroke();
-    }
     context.globalAlpha = 0.25;
+    context.strokeStyle = css(ink);
     context.strokeRect(x + 0.5, y + 0.5, cellWidth - 1, cellHeight - 1);
     context.globalAlpha = 1;
+    if (letter === '') return;
+    const middle = { x: x + cellWidth / 2, y: y + cellHeight / 2 };
+    if (pattern !== 'solid') {
+      // A ground for the letter: it must be readable on the pattern.
+      context.fillStyle = css(fill);
+      context.fillRect(middle.x - size * 0.45, middle.y - size * 0.6, size * 0.9, size * 1.2);
+    }
     context.fillStyle = css(ink);
-    context.fillText(letter, x + cellWidth / 2, y + cellHeight / 2 + 0.5);
+    context.fillText(letter, middle.x, middle.y + 0.5);
   });
 }
 
@@ -81,8 +137,8 @@ function drawMarks(
 ): void {
   const { width } = gridOf(view.span);
   const plain = Array.from({ length: 256 }, (_, byte) => {
-    const { paint } = classOf(lens, byte);
-    return paint === 'outside' || paint === 'empty';
+    const { id } = classOf(lens, byte);
+    return id === 'outside' || id === 'empty';
   });
   let marks = 0;
   for (let i = 0; i < cells.length && marks < MARK_LIMIT; i++) {
@@ -91,7 +147,7 @@ function drawMarks(
     const from = i;
     while (i + 1 < cells.length && !plain[cells[i + 1] as number]) i++;
     if (i - from >= MARK_RUN) continue;
-    context.fillStyle = css(PALETTES[theme][classOf(lens, value).paint].fill);
+    context.fillStyle = css(PALETTES[theme][classOf(lens, value).id].fill);
     const x = ((from % width) + 0.5) * cellWidth;
     const y = (Math.floor(from / width) + 0.5) * cellHeight;
     context.fillRect(Math.round(x - MARK / 2), Math.round(y - MARK / 2), MARK, MARK);

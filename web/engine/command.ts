@@ -16,6 +16,8 @@ interface Verb {
   /** Names of the positional arguments; `?` marks those that may be left out, `…` takes the rest. */
   readonly args: readonly string[];
   readonly flags?: readonly string[];
+  /** Flags with a value, by which a step says whose it is; a vCPU's has both. */
+  readonly whose?: readonly ('cpu' | 'vm')[];
   readonly about: string;
 }
 
@@ -39,6 +41,13 @@ export const STEP_VERBS: Readonly<Record<string, Verb>> = {
   request: { args: ['func', 'gpa', 'len', 'arg?'], about: 'a request with any function code' },
   'mmio.read': { args: ['off', 'size?'], about: 'a load from BAR0' },
   'mmio.write': { args: ['off', 'val', 'size?'], about: 'a store to BAR0' },
+  'ksm.scan': { args: ['passes?'], whose: [], about: 'KSM scans the mergeable memory of all VMs' },
+  'file.write': {
+    args: ['gpa', 'len', 'byte'],
+    whose: ['vm'],
+    about: 'another process writes to the memory file',
+  },
+  'free-report': { args: ['gpa', 'len'], whose: ['vm'], about: 'virtio-balloon reports the range as free' },
 };
 
 export const PAGE_VERBS: Readonly<Record<string, Verb>> = {
@@ -56,7 +65,11 @@ export const PAGE_VERBS: Readonly<Record<string, Verb>> = {
 const bare = (arg: string): string => arg.replace(/[?…]$/, '');
 const isOptional = (arg: string): boolean => arg.endsWith('?');
 
-/** `dontneed GPA LEN [ARG] [--cpu N]` */
+const WHOSE = { cpu: '[--cpu N]', vm: '[--vm NAME]' } as const;
+const whoseOf = (name: string): readonly ('cpu' | 'vm')[] =>
+  Object.hasOwn(STEP_VERBS, name) ? (STEP_VERBS[name]?.whose ?? ['cpu', 'vm']) : [];
+
+/** `dontneed GPA LEN [ARG] [--cpu N] [--vm NAME]` */
 export function usage(name: string): string {
   const verb = STEP_VERBS[name] ?? PAGE_VERBS[name];
   if (!verb) return name;
@@ -64,12 +77,13 @@ export function usage(name: string): string {
     isOptional(a) ? `[${bare(a).toUpperCase()}]` : `${bare(a).toUpperCase()}${a.endsWith('…') ? '…' : ''}`,
   );
   const flags = (verb.flags ?? []).map((f) => `[--${f}]`);
-  return [name, ...args, ...flags, ...(STEP_VERBS[name] ? ['[--cpu N]'] : [])].join(' ');
+  const whose = whoseOf(name).map((w) => WHOSE[w]);
+  return [name, ...args, ...flags, ...whose].join(' ');
 }
 
 export function helpText(topic: string | undefined): string {
   const line = (name: string) =>
-    `${usage(name).padEnd(44)} ${(STEP_VERBS[name] ?? PAGE_VERBS[name])?.about ?? ''}`;
+    `${usage(name).padEnd(56)} ${(STEP_VERBS[name] ?? PAGE_VERBS[name])?.about ?? ''}`;
   if (topic) return STEP_VERBS[topic] || PAGE_VERBS[topic] ? line(topic) : `no command "${topic}"`;
   return [
     'These become steps of the timeline (back undoes them):',
@@ -84,7 +98,14 @@ const PLAIN_NUMBER = /^(0x[0-9a-f_]+|[0-9][0-9_]*)$/i;
 /** Steps take text such as `4K` for addresses, but bytes, sizes and cpu numbers only as numbers. */
 const numeric = (text: string): number | string =>
   PLAIN_NUMBER.test(text) ? Number(text.replaceAll('_', '')) : text;
-const NUMERIC_ARGS = new Set(['byte', 'size', 'bytes', 'cpu']);
+const NUMERIC_ARGS = new Set(['byte', 'size', 'bytes', 'cpu', 'passes']);
+
+/** The line with `--vm` in it, if it is a step of a VM and does not say of which. */
+export function withVm(line: string, vm: string): string {
+  const words = line.trim().split(/\s+/);
+  const isOfVm = whoseOf((words[0] ?? '').toLowerCase()).includes('vm');
+  return isOfVm && !words.includes('--vm') ? `${line.trim()} --vm ${vm}` : line;
+}
 
 export function parseCommand(line: string): Command | undefined {
   const words = line.trim().split(/\s+/).filter(Boolean);
@@ -104,8 +125,11 @@ export function parseCommand(line: string): Command | undefined {
       continue;
     }
     const flag = word.slice(2);
-    if (isStep && flag === 'cpu' && rest[i + 1] !== undefined) given.cpu = numeric(rest[++i] as string);
-    else if (verb.flags?.includes(flag)) given[flag] = true;
+    const next = rest[i + 1];
+    if (whoseOf(name).some((w) => w === flag) && next !== undefined) {
+      given[flag] = flag === 'cpu' ? numeric(next) : next;
+      i++;
+    } else if (verb.flags?.includes(flag)) given[flag] = true;
     else return { problem: `${name}: "${word}" is not understood; usage: ${usage(name)}` };
   }
 

@@ -1,7 +1,16 @@
 // What the page and its engine say to each other: plain values only, so that the engine can live in a worker.
 // Reference: docs/web.md "The seams".
 import type { StepResult } from '../../src/scenario/index.ts';
-import type { Counters, DeviceSnapshot, EventRecord, Lens, Vma, Walk } from '../../src/types.ts';
+import type {
+  BackingKind,
+  Counters,
+  DeviceSnapshot,
+  EventRecord,
+  Lens,
+  PageBacking,
+  Vma,
+  Walk,
+} from '../../src/types.ts';
 
 export interface ScenarioInfo {
   readonly name: string;
@@ -24,12 +33,14 @@ export interface StepInfo {
   readonly line: string | undefined;
 }
 
+/** A VM as it was made. */
 export interface Machine {
+  readonly name: string;
+  readonly backing: BackingKind;
   readonly cpus: number;
   readonly ram: readonly { readonly gpa: bigint; readonly size: number; readonly hva: bigint }[];
   /** End of the last RAM region. */
   readonly end: bigint;
-  readonly abi: DeviceSnapshot['abi'];
 }
 
 export interface PerCpuBuffer {
@@ -39,16 +50,34 @@ export interface PerCpuBuffer {
   readonly bytes: Uint8Array;
 }
 
-/** The machine at one step of the timeline. */
-export interface Frame {
-  /** Steps done so far: 0 is the machine as it was built. */
-  readonly step: number;
+/** A VM at one step of the timeline. */
+export interface VmState {
   readonly counters: Counters;
   readonly device: DeviceSnapshot;
   readonly buffers: readonly PerCpuBuffer[];
   readonly vmas: readonly Vma[];
   /** More VMAs than `vmas` carries. */
   readonly vmasTotal: number;
+}
+
+/** The host's memory, in bytes. */
+export interface HostState {
+  /** Frames: all, and those in use. */
+  readonly total: number;
+  readonly used: number;
+  readonly swapTotal: number;
+  readonly swapUsed: number;
+  /** Frames that KSM saves. */
+  readonly saved: number;
+}
+
+/** Host and VMs at one step of the timeline. */
+export interface Frame {
+  /** Steps done so far: 0 is the machine as it was built. */
+  readonly step: number;
+  readonly host: HostState;
+  /** In the order of `Opened.vms`. */
+  readonly vms: readonly VmState[];
   /** seq of the first event of the last step. */
   readonly eventsFrom: number;
   /** Results of the steps that were executed to get here, some perhaps again. */
@@ -57,9 +86,9 @@ export interface Frame {
 
 export interface Opened {
   readonly info: ScenarioInfo;
-  readonly machine: Machine;
+  readonly vms: readonly Machine[];
   readonly steps: readonly StepInfo[];
-  /** An address worth selecting first. */
+  /** An address worth selecting first, in the first VM. */
   readonly focus: bigint | undefined;
   readonly frame: Frame;
 }
@@ -85,7 +114,15 @@ export type Answer<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: Failure };
 
+/** What there is to see of one page: KVM's view and the host's. */
+export interface Looked {
+  readonly walk: Walk;
+  readonly page: PageBacking;
+}
+
+/** VMs are named by their place in `Opened.vms`. */
 export interface RasterRequest {
+  readonly vm: number;
   readonly lens: Lens;
   readonly gpa: bigint;
   readonly cellShift: number;
@@ -102,10 +139,10 @@ export interface EnginePort {
   seek(step: number): Promise<Answer<Frame>>;
   /** Puts a console line behind the current step and executes it. */
   insert(line: string): Promise<Answer<Opened>>;
-  walk(gpa: bigint): Promise<Answer<Walk>>;
+  look(vm: number, gpa: bigint): Promise<Answer<Looked>>;
   raster(request: RasterRequest): Promise<Answer<Uint8Array>>;
   events(filter: string): Promise<Answer<EventList>>;
-  smaps(): Promise<Answer<string>>;
-  /** Over all of the guest's memory: not for every frame. */
+  smaps(vm: number): Promise<Answer<string>>;
+  /** Over all memory of all VMs: not for every frame. */
   digest(): Promise<Answer<string>>;
 }

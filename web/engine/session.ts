@@ -1,17 +1,17 @@
 // A machine, a timeline and the way back: everything the page asks of the engine, in process.
 // The worker exposes it through comlink; tests use it as it is. Reference: docs/web.md "Time travel".
 import { SlatboxError } from '../../src/errors.ts';
-import { type Checkpoint, createSandbox, threadsMissing, type Vm } from '../../src/machine.ts';
+import { type Checkpoint, type Host, threadsMissing, type Vm } from '../../src/machine.ts';
 import {
   type Action,
   builtins,
+  createMachine,
   flatten,
   loadScenario,
   type RunState,
   type Scenario,
   ScenarioRun,
   type StepResult,
-  sandboxOptions,
 } from '../../src/scenario/index.ts';
 import { matches } from '../model/events.ts';
 
@@ -23,15 +23,19 @@ import type {
   EventList,
   Failure,
   Frame,
+  HostState,
   Insertion,
+  Looked,
   Machine,
   Opened,
   RasterRequest,
   ScenarioInfo,
   StepInfo,
+  VmState,
 } from './port.ts';
 import { titleOf } from './titles.ts';
 
+const PAGE = 4096;
 const BUFFER_BYTES = 32;
 /** What one answer carries at most; the page says how many there are in all. */
 const EVENT_ROWS = 300;
@@ -56,7 +60,9 @@ interface Timeline {
   readonly scenario: Scenario;
   readonly infos: readonly StepInfo[];
   readonly actions: readonly Action[];
-  readonly vm: Vm;
+  /** By name, in the order of the file; all on one host. */
+  readonly vms: ReadonlyMap<string, Vm>;
+  readonly host: Host;
   readonly run: ScenarioRun;
   readonly checkpoints: Checkpoints<Saved>;
   /** seq of the first event of the last step. */
@@ -80,7 +86,8 @@ export class Session implements EnginePort {
       const found = builtins.find((s) => s.name === name);
       if (!found) throw new SlatboxError('SLB-901', `no scenario "${name}"`, 'choose one from the list');
       const scenario = loadScenario(found.text, name);
-      const vm = await createVm(scenario);
+      const vms = await createVms(scenario);
+      const { host } = firstOf(vms);
       const flat = flatten(scenario);
       const infos = flat.map((s) => ({
         label: s.label,
@@ -94,15 +101,16 @@ export class Session implements EnginePort {
         scenario,
         infos,
         actions: flat.map((s) => s.action),
-        vm,
-        run: new ScenarioRun(scenario, vm),
+        vms,
+        host,
+        run: new ScenarioRun(scenario, vms),
         checkpoints: new Checkpoints(CHECKPOINTS),
-        eventsFrom: vm.host.events.next,
+        eventsFrom: host.events.next,
       };
       for (const { at, line } of insertions) timeline = spliced(timeline, at, line);
       const before = this.#timeline;
       this.#timeline = timeline;
-      await before?.vm.close();
+      for (const old of before?.vms.values() ?? []) await old.close();
       return opened(timeline, await advance(timeline, step));
     });
   }
@@ -123,17 +131,20 @@ export class Session implements EnginePort {
     });
   }
 
-  walk(gpa: bigint) {
-    return this.#answer(() => this.#current().vm.observe.walk(gpa));
+  look(vm: number, gpa: bigint) {
+    return this.#answer((): Looked => {
+      const { observe } = this.#vm(vm);
+      return { walk: observe.walk(gpa), page: observe.page(gpa) };
+    });
   }
 
-  raster({ lens, gpa, cellShift, width, height }: RasterRequest) {
-    return this.#answer(() => this.#current().vm.observe.raster(lens, gpa, cellShift, width, height));
+  raster({ vm, lens, gpa, cellShift, width, height }: RasterRequest) {
+    return this.#answer(() => this.#vm(vm).observe.raster(lens, gpa, cellShift, width, height));
   }
 
   events(filter: string) {
     return this.#answer((): EventList => {
-      const { events } = this.#current().vm.host;
+      const { events } = this.#current().host;
       const total = events.next - 1;
       // Without a filter only the rows themselves are read back, not the whole ring.
       const records = events.records(filter.trim() === '' ? total - EVENT_ROWS + 1 : 0);
@@ -148,12 +159,12 @@ export class Session implements EnginePort {
     });
   }
 
-  smaps() {
-    return this.#answer(() => this.#current().vm.observe.smapsText());
+  smaps(vm: number) {
+    return this.#answer(() => this.#vm(vm).observe.smapsText());
   }
 
   digest() {
-    return this.#answer(() => this.#current().vm.host.digest());
+    return this.#answer(() => this.#current().host.digest());
   }
 
   /** Calls wait for each other: while vCPUs run on threads nothing else may use the machine. */
@@ -167,24 +178,34 @@ export class Session implements EnginePort {
     if (!this.#timeline) throw new SlatboxError('SLB-902', 'no scenario is open', 'choose one from the list');
     return this.#timeline;
   }
+
+  #vm(index: number): Vm {
+    const vms = [...this.#current().vms.values()];
+    return vms[index] ?? firstOf(this.#current().vms);
+  }
+}
+
+function firstOf(vms: ReadonlyMap<string, Vm>): Vm {
+  const [first] = vms.values();
+  if (!first) throw new Error('a scenario without a VM');
+  return first;
 }
 
 /** A page that is not isolated has no threads: there vCPUs take turns. */
-function createVm({ machine }: Scenario): Promise<Vm> {
-  const { threads, ...options } = sandboxOptions(machine);
-  return createSandbox({ ...options, threads: threads === true && threadsMissing() === undefined });
+function createVms({ machine }: Scenario): Promise<ReadonlyMap<string, Vm>> {
+  return createMachine(machine, threadsMissing() === undefined ? {} : { threads: false });
 }
 
 /** The step of a console line put in at `at`; the machine stays where it is. */
 function spliced(timeline: Timeline, at: number, line: string): Timeline {
-  const { scenario, vm, run } = timeline;
+  const { scenario, vms, run } = timeline;
   const position = Math.min(at, timeline.actions.length);
   const action = actionOf(line, scenario);
   const actions = inserted(timeline.actions, position, action);
   const info: StepInfo = { label: '+', title: titleOf(action), kind: action.kind, line };
   const infos = inserted(timeline.infos, position, info);
   const state = run.save();
-  const next = new ScenarioRun({ ...scenario, steps: actions }, vm);
+  const next = new ScenarioRun({ ...scenario, steps: actions }, vms);
   next.load(state);
   timeline.checkpoints.dropAfter(position);
   return { ...timeline, actions, infos, run: next };
@@ -213,24 +234,24 @@ function actionOf(line: string, scenario: Scenario): Action {
  * long (but never without having moved), so that the caller can show how far it is, or change its mind.
  */
 async function advance(timeline: Timeline, step: number): Promise<StepResult[]> {
-  const { run, vm, checkpoints } = timeline;
+  const { run, host, checkpoints } = timeline;
   const target = Math.min(Math.max(0, step), run.steps.length);
   const results: StepResult[] = [];
   const save = () => {
-    if (!checkpoints.wants(run.position) || residentBytes(vm) > CHECKPOINT_BYTES) return;
+    if (!checkpoints.wants(run.position) || keptBytes(host) > CHECKPOINT_BYTES) return;
     const { eventsFrom } = timeline;
-    checkpoints.add(run.position, { host: vm.host.checkpoint(), run: run.save(), eventsFrom });
+    checkpoints.add(run.position, { host: host.checkpoint(), run: run.save(), eventsFrom });
   };
   save();
   const saved = checkpoints.nearest(target);
   if (saved && (target < run.position || saved.step > run.position)) {
-    vm.host.restore(saved.value.host);
+    host.restore(saved.value.host);
     run.load(saved.value.run);
     timeline.eventsFrom = saved.value.eventsFrom;
   }
   const until = performance.now() + SLICE_MS;
   while (run.position < target && (results.length === 0 || performance.now() < until)) {
-    timeline.eventsFrom = vm.host.events.next;
+    timeline.eventsFrom = host.events.next;
     const result = await run.next();
     if (!result) break;
     results.push(result);
@@ -239,16 +260,14 @@ async function advance(timeline: Timeline, step: number): Promise<StepResult[]> 
   return results;
 }
 
-const residentBytes = (vm: Vm): number => {
-  const counters = vm.observe.counters();
-  return (counters['host.rss'] ?? 0) + (counters['host.swap'] ?? 0);
-};
+/** What a checkpoint copies: frames and swap slots in use. */
+const keptBytes = (host: Host): number => (host.frames().used + host.swap().used) * PAGE;
 
 function opened(timeline: Timeline, results: readonly StepResult[]): Opened {
-  const { name, about, scenario, infos, actions, vm } = timeline;
+  const { name, about, scenario, infos, actions, vms } = timeline;
   return {
     info: { name, title: scenario.title, about },
-    machine: machineOf(vm),
+    vms: [...vms].map(([vm, made]) => machineOf(vm, made)),
     steps: infos,
     // The first place that the scenario itself looks at.
     focus: actions.find((a) => a.args.len > 0n)?.args.gpa,
@@ -256,28 +275,42 @@ function opened(timeline: Timeline, results: readonly StepResult[]): Opened {
   };
 }
 
-function machineOf(vm: Vm): Machine {
-  const ram = vm.ram.map(({ gpa, size, hva }) => ({ gpa, size, hva }));
+function machineOf(name: string, { ram: regions, backing, cpus }: Vm): Machine {
+  const ram = regions.map(({ gpa, size, hva }) => ({ gpa, size, hva }));
   const end = ram.reduce((high, r) => (r.gpa + BigInt(r.size) > high ? r.gpa + BigInt(r.size) : high), 0n);
-  return { cpus: vm.cpus, ram, end, abi: vm.abi };
+  return { name, backing, cpus, ram, end };
 }
 
-function frameOf({ vm, run, eventsFrom }: Timeline, results: readonly StepResult[]): Frame {
-  const vmas = vm.observe.vmas();
-  const device = vm.device.snapshot();
+function frameOf({ vms, host, run, eventsFrom }: Timeline, results: readonly StepResult[]): Frame {
   return {
     step: run.position,
-    counters: vm.observe.counters(),
-    device,
-    buffers: device.connections.map(({ id, gpa }) => ({
-      id,
-      gpa,
-      bytes: vm.ramAccess.read(gpa, BUFFER_BYTES),
-    })),
-    vmas: vmas.slice(0, FRAME_VMAS),
-    vmasTotal: vmas.length,
+    host: hostState(host),
+    vms: [...vms.values()].map(vmState),
     eventsFrom,
     results,
+  };
+}
+
+function hostState(host: Host): HostState {
+  const [frames, swap] = [host.frames(), host.swap()];
+  return {
+    total: frames.total * PAGE,
+    used: frames.used * PAGE,
+    swapTotal: swap.total * PAGE,
+    swapUsed: swap.used * PAGE,
+    saved: host.ksm.pagesSaved * PAGE,
+  };
+}
+
+function vmState({ observe, device: bar, ramAccess }: Vm): VmState {
+  const vmas = observe.vmas();
+  const device = bar.snapshot();
+  return {
+    counters: observe.counters(),
+    device,
+    buffers: device.connections.map(({ id, gpa }) => ({ id, gpa, bytes: ramAccess.read(gpa, BUFFER_BYTES) })),
+    vmas: vmas.slice(0, FRAME_VMAS),
+    vmasTotal: vmas.length,
   };
 }
 

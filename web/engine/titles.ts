@@ -2,8 +2,15 @@
 import { type Action, sizeText } from '../../src/scenario/index.ts';
 
 /** A step before it is executed. */
-export function titleOf({ kind, args }: Action): string {
+export function titleOf(action: Action): string {
+  const { vm } = action.args;
+  return vm === undefined || action.kind === 'note' ? plain(action) : `${vm}: ${plain(action)}`;
+}
+
+function plain({ kind, args }: Action): string {
   if (kind === 'note') return args.note;
+  if (kind === 'sample') return `sample ${args.note}`;
+  if (kind === 'ksm.scan') return `ksm.scan, ${args.passes} ${args.passes === 1 ? 'pass' : 'passes'}`;
   if (kind === 'expect') return `expect ${args.expect.map(([key]) => key).join(', ')}`;
   if (kind === 'parallel') return `parallel on ${args.lanes.length} vCPUs`;
   if (kind.startsWith('mmio.')) return `${kind} BAR0+${args.off}`;

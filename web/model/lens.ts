@@ -1,30 +1,42 @@
 // The lenses of the map: what each byte of a raster means, in words.
-// Reference: the raster of the core (assembly/observe), docs/web.md "The map".
+// Reference: the raster of the core (assembly/observe), docs/events.md "Cells", docs/web.md "The map".
+import { PageKind } from '../../assembly/abi/page-kind.ts';
 import type { Lens } from '../../src/types.ts';
 
 export interface CellClass {
-  readonly id: string;
-  /** Drawn in cells that are big enough; the page letters of docs/scenarios.md where there is one. */
+  readonly id: PaintName;
+  /** Drawn in cells that are big enough; the page letters of docs/linux-rules.md where there is one. */
   readonly letter: string;
   readonly name: string;
   readonly about: string;
-  /** Key into the palette; the same idea has the same colour under every lens. */
-  readonly paint: PaintName;
 }
 
+/** Keys into the palette; the same idea has the same colour and pattern under every lens. */
 export type PaintName =
   | 'outside'
   | 'empty'
   | 'zero'
+  | 'huge-zero'
   | 'part'
   | 'anon'
+  | 'file'
+  | 'cached'
+  | 'huge'
+  | 'huge-part'
+  | 'held'
+  | 'hugetlb'
+  | 'ksm'
   | 'lazy'
   | 'swap'
   | 'read'
+  | 'read-2m'
   | 'write'
+  | 'write-2m'
+  | 'write-only'
   | 'none'
   | 'locked'
-  | 'mark';
+  | 'dontdump'
+  | 'mergeable';
 
 export interface LensInfo {
   readonly id: Lens;
@@ -35,77 +47,130 @@ export interface LensInfo {
   readonly classify: (byte: number) => number;
 }
 
-const cell = (
-  id: PaintName,
-  letter: string,
-  name: string,
-  about: string,
-  paint: PaintName = id,
-): CellClass => ({
+const cell = (id: PaintName, letter: string, name: string, about: string): CellClass => ({
   id,
   letter,
   name,
   about,
-  paint,
 });
 /** Bit 0 of every raster byte: some of the cell is in a memslot. */
 const RAM = 1;
 const OUTSIDE = cell('outside', '', 'no slot', 'no memslot: the device window, a hole, or beyond RAM');
 
-/** The rarest state of a cell wins, so that one page shows in a terabyte. */
+/** `paintOf` is asked for bytes that have RAM; the legend lists `classes` in their order. */
 function lens(
   id: Lens,
   name: string,
   about: string,
-  rules: readonly (readonly [(byte: number) => boolean, CellClass])[],
+  classes: readonly CellClass[],
+  paintOf: (byte: number) => PaintName,
 ): LensInfo {
-  const all = [[(byte: number) => (byte & RAM) === 0, OUTSIDE] as const, ...rules];
-  const table = Uint8Array.from({ length: 256 }, (_, byte) => all.findIndex(([holds]) => holds(byte)));
-  return { id, name, about, classes: all.map(([, c]) => c), classify: (byte) => table[byte] as number };
+  const all = [OUTSIDE, ...classes];
+  const index = (paint: PaintName) => all.findIndex((c) => c.id === paint);
+  const table = Uint8Array.from({ length: 256 }, (_, byte) => (byte & RAM ? index(paintOf(byte)) : 0));
+  return { id, name, about, classes: all, classify: (byte) => table[byte] as number };
 }
 
-const always = () => true;
-/** Bits 7…6 of a backing cell: how much of it is backed, 3 for three quarters or more. */
-const FULL = 3 << 6;
+/** By the kind of page, bits 5…1. */
+const KINDS: Readonly<Record<PageKind, PaintName>> = {
+  [PageKind.None]: 'empty',
+  [PageKind.Zero]: 'zero',
+  [PageKind.HugeZero]: 'huge-zero',
+  [PageKind.Cached]: 'cached',
+  [PageKind.Anonymous]: 'anon',
+  [PageKind.Hugetlb]: 'hugetlb',
+  [PageKind.File]: 'file',
+  [PageKind.Huge]: 'huge',
+  [PageKind.HugePart]: 'huge-part',
+  [PageKind.Held]: 'held',
+  [PageKind.Ksm]: 'ksm',
+  [PageKind.Lazy]: 'lazy',
+  [PageKind.Swapped]: 'swap',
+};
+
+/** A cell of several pages has its highest kind; of plain pages it also says (bits 7…6) whether most are there. */
+function backing(byte: number): PaintName {
+  const paint = KINDS[((byte >> 1) & 31) as PageKind];
+  return paint === 'anon' && byte >> 6 < 3 ? 'part' : paint;
+}
+
+function slat(byte: number): PaintName {
+  if (byte & 4) return byte & 8 ? 'write-2m' : 'write';
+  if (byte & 2) return byte & 8 ? 'read-2m' : 'read';
+  return 'empty';
+}
+
+/** The rarest state of a cell wins, so that one page shows in a terabyte. */
+function protection(byte: number): PaintName {
+  const access = byte & 6;
+  if (access === 0) return 'none';
+  if (byte & 8) return 'locked';
+  if (access === 2) return 'read';
+  if (access === 4) return 'write-only';
+  return byte & 16 ? 'dontdump' : byte & 32 ? 'mergeable' : 'empty';
+}
 
 export const LENSES: readonly LensInfo[] = [
-  lens('backing', 'Backing', 'What the VMM process holds behind each page (host view).', [
-    [(b) => (b & 16) !== 0, cell('swap', 's', 'swapped', 'a page of it is in the swap area of the host')],
+  lens(
+    'backing',
+    'Backing',
+    'What the host has behind each page (host view).',
     [
-      (b) => (b & 8) !== 0,
+      cell('empty', '·', 'nothing', 'in a memslot, no host page yet, or none any more'),
+      cell('zero', 'z', 'zero page', 'loaded before it was stored to: the zero page that all share'),
+      cell('huge-zero', 'Z', 'huge zero page', 'the same for 2 MiB'),
+      cell('anon', 'a', 'anonymous', 'a frame of its own, in RSS; of a private file mapping, the copy'),
+      cell('part', 'p', 'partly anonymous', 'less than three quarters of the cell are mapped'),
+      cell('file', 'f', 'file', 'a page of the memory file, mapped and in RSS'),
+      cell(
+        'cached',
+        'c',
+        'file, not mapped',
+        'the file has the page in memory, but nobody maps it: not in RSS',
+      ),
+      cell('huge', 'H', 'huge page', 'part of a huge page of 2 MiB that one entry maps'),
+      cell('huge-part', 'h', 'huge page, split mapping', 'part of a huge page that small entries map'),
+      cell(
+        'held',
+        'u',
+        'unmapped, still held',
+        'part of a huge page that is not mapped any more: not in RSS, but its frame is given back only when the huge page is split or gone',
+      ),
+      cell('hugetlb', 'G', 'hugetlb', 'a hugetlb page of 2 MiB: counted apart, not in RSS'),
+      cell('ksm', 'k', 'shared by KSM', 'one read-only frame for all pages with these contents'),
       cell('lazy', 'l', 'lazily freed', 'after FREE: resident until the host needs frames'),
+      cell('swap', 's', 'swapped', 'in the swap area of the host'),
     ],
+    backing,
+  ),
+  lens(
+    'slat',
+    'SLAT',
+    'What the second-level tables map (KVM view).',
     [
-      (b) => (b & 4) !== 0 && (b & FULL) === FULL,
-      cell('anon', 'a', 'backed', 'host frames of its own, counted in RSS'),
-    ],
-    [
-      (b) => (b & 4) !== 0,
-      cell('part', 'p', 'partly backed', 'less than three quarters of the cell has frames'),
-    ],
-    [
-      (b) => (b & 2) !== 0,
-      cell('zero', 'z', 'zero page', 'loaded before it was stored to: the shared zero page'),
-    ],
-    [always, cell('empty', '·', 'unbacked', 'in a memslot, no host page yet')],
-  ]),
-  lens('slat', 'SLAT', 'What the second-level tables map (KVM view).', [
-    [(b) => (b & 4) !== 0, cell('write', 'w', 'mapped writable', 'a leaf entry with R and W')],
-    [
-      (b) => (b & 2) !== 0,
+      cell('empty', '·', 'not present', 'the next access is a SLAT violation'),
       cell('read', 'm', 'mapped', 'read-only in a cell of one page; in larger cells some entry is present'),
+      cell('write', 'w', 'mapped writable', 'a leaf entry with R and W'),
+      cell('read-2m', 'M', 'mapped, 2 MiB entry', 'as mapped, by one entry of the level above page tables'),
+      cell('write-2m', 'W', 'mapped writable, 2 MiB entry', 'the same with R and W'),
     ],
-    [always, cell('empty', '·', 'not present', 'the next access is a SLAT violation')],
-  ]),
-  lens('protection', 'Protection', 'What the VMAs of the VMM allow (host view).', [
-    [(b) => (b & 6) === 0, cell('none', 'n', 'none', 'PROT_NONE: a guest access ends in EFAULT')],
-    [(b) => (b & 8) !== 0, cell('locked', 'L', 'locked', 'mlocked: not reclaimed')],
-    [(b) => (b & 6) === 2, cell('read', 'r', 'read', 'PROT_READ alone')],
-    [(b) => (b & 6) === 4, cell('swap', 'w', 'write', 'PROT_WRITE alone')],
-    [(b) => (b & 16) !== 0, cell('mark', 'd', 'not dumped', 'read, write, and left out of core dumps')],
-    [(b) => (b & 32) !== 0, cell('lazy', 'k', 'mergeable', 'read, write, and KSM may merge it')],
-    [always, cell('empty', '+', 'read, write', 'PROT_READ | PROT_WRITE')],
-  ]),
+    slat,
+  ),
+  lens(
+    'protection',
+    'Protection',
+    'What the VMAs of the VMM allow (host view).',
+    [
+      cell('empty', '+', 'read, write', 'PROT_READ | PROT_WRITE'),
+      cell('read', 'r', 'read', 'PROT_READ alone'),
+      cell('write-only', 'w', 'write', 'PROT_WRITE alone'),
+      cell('none', 'n', 'none', 'PROT_NONE, or no mapping: a guest access ends in EFAULT'),
+      cell('locked', 'L', 'locked', 'mlocked: not reclaimed'),
+      cell('dontdump', 'd', 'not dumped', 'read, write, and left out of core dumps'),
+      cell('mergeable', 'k', 'mergeable', 'read, write, and KSM may merge it'),
+    ],
+    protection,
+  ),
 ];
 
 export function lensInfo(id: Lens): LensInfo {
@@ -114,6 +179,15 @@ export function lensInfo(id: Lens): LensInfo {
 
 export const classOf = (lens: LensInfo, byte: number): CellClass =>
   lens.classes[lens.classify(byte)] ?? OUTSIDE;
+
+/** The classes that a picture has. */
+export function classesIn(lens: LensInfo, cells: Uint8Array): ReadonlySet<CellClass> {
+  const seen = new Uint8Array(256);
+  for (const byte of cells) seen[byte] = 1;
+  const out = new Set<CellClass>();
+  for (let byte = 0; byte < 256; byte++) if (seen[byte]) out.add(classOf(lens, byte));
+  return out;
+}
 
 export interface Run {
   readonly gpa: bigint;

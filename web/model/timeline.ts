@@ -9,11 +9,11 @@ const PAGE = 4096n;
 export const topSpan = (machine: Machine | undefined): number => spanOf(machine?.end ?? 1n << 32n);
 
 /** What is selected when a scenario is opened. */
-export const firstRange = ({ focus, machine }: Opened): Range => {
-  const gpa = focus ?? machine.ram[0]?.gpa ?? 0n;
+export const firstRange = ({ focus, vms }: Opened): Range => {
+  const gpa = focus ?? vms[0]?.ram[0]?.gpa ?? 0n;
   return { gpa: gpa - (gpa % PAGE), len: PAGE };
 };
-export const wholeView = (machine: Machine): View => ({ start: 0n, span: topSpan(machine) });
+export const wholeView = (machine: Machine | undefined): View => ({ start: 0n, span: topSpan(machine) });
 
 /** Lines after the new one move down a step. */
 export const withInsertion = (old: readonly Insertion[], added: Insertion): readonly Insertion[] =>

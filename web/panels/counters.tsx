@@ -1,5 +1,5 @@
 // All counters at the time cursor, each with whose view it is and what the last step changed.
-import type { StepResult } from '../../src/scenario/index.ts';
+import { changeIn, type StepResult } from '../../src/scenario/index.ts';
 import type { Counters } from '../../src/types.ts';
 import { counterText, signed } from '../format.ts';
 
@@ -7,9 +7,11 @@ export interface CountersPanelProps {
   readonly results: readonly StepResult[];
   readonly counters: Counters;
   readonly step: number;
+  /** Whose they are. */
+  readonly vm: string;
 }
 
-export function CountersPanel({ results, counters, step }: CountersPanelProps) {
+export function CountersPanel({ results, counters, step, vm }: CountersPanelProps) {
   const last = step > 0 ? results[step - 1] : undefined;
   return (
     <div className="counters">
@@ -26,7 +28,7 @@ export function CountersPanel({ results, counters, step }: CountersPanelProps) {
           </thead>
           <tbody>
             {Object.entries(counters).map(([name, value]) => {
-              const change = last?.changed[name] ?? 0;
+              const change = last ? changeIn(last, vm, name) : 0;
               return (
                 <tr key={name} className={change !== 0 ? 'changed' : value === 0 ? 'zero' : ''}>
                   <th scope="row">
@@ -48,7 +50,7 @@ export function CountersPanel({ results, counters, step }: CountersPanelProps) {
 /** Every number says whose view it is. */
 const OWNERS: readonly (readonly [RegExp, string])[] = [
   [/^host\.|^vmas\.|^faults\.|^hostcalls\./, 'VMM process'],
-  [/^frames\.|^reclaim\./, 'host kernel'],
+  [/^frames\.|^reclaim\.|^pool\.|^swap\.|^ksm\./, 'host kernel'],
   [/^slat\.|^exits\.|^notifier\./, 'KVM'],
   [/^requests\./, 'device'],
 ];

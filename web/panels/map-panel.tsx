@@ -1,6 +1,6 @@
 // The map with what belongs to it: lens, zoom, go-to box, place in the tables, legend, text twin.
 // Reference: docs/web.md "The map".
-import { type ReactNode, useMemo, useState } from 'react';
+import { useMemo, useState } from 'react';
 import {
   Button,
   FieldError,
@@ -16,13 +16,14 @@ import {
 import { gpa as toGpa } from '../../src/address.ts';
 import { parseInteger } from '../../src/size.ts';
 import type { Lens } from '../../src/types.ts';
-import { css, PALETTES, type Theme } from '../draw/palette.ts';
+import type { Theme } from '../draw/palette.ts';
 import { bytesText, formatAddress, hex } from '../format.ts';
 import type { KeyAction } from '../keys.ts';
-import { type CellClass, LENSES, type LensInfo, lensInfo, runs } from '../model/lens.ts';
+import { type CellClass, classesIn, LENSES, type LensInfo, lensInfo, runs } from '../model/lens.ts';
 import { fitRange, fitView, gridOf, level, panQuarter, type Range, type View, zoom } from '../model/view.ts';
 import type { Raster } from '../state.ts';
 import { MemoryMap } from './memory-map.tsx';
+import { Swatch } from './swatch.tsx';
 
 export interface MapPanelProps {
   readonly view: View;
@@ -31,6 +32,8 @@ export interface MapPanelProps {
   readonly selection: Range;
   readonly theme: Theme;
   readonly topSpan: number;
+  /** Name of the VM, when there are several. */
+  readonly vm: string | undefined;
   readonly onView: (view: View) => void;
   readonly onSelect: (range: Range) => void;
   readonly onGoTo: (range: Range) => void;
@@ -46,6 +49,10 @@ export function MapPanel(props: MapPanelProps) {
   const { view, raster, lens, selection, theme, topSpan, onView, onLens, onWalk } = props;
   const [twin, setTwin] = useState(false);
   const info = lensInfo(lens);
+  const present = useMemo(
+    () => (raster?.lens === info.id ? classesIn(info, raster.cells) : undefined),
+    [info, raster],
+  );
 
   const onKey = (action: KeyAction) => {
     const moved = moveSelection(action, props);
@@ -61,7 +68,7 @@ export function MapPanel(props: MapPanelProps) {
   return (
     <section className="panel map-panel" aria-labelledby="map-title">
       <header className="panel-head">
-        <h2 id="map-title">Guest physical memory</h2>
+        <h2 id="map-title">Guest physical memory{props.vm ? ` of ${props.vm}` : ''}</h2>
         <ToggleButtonGroup
           aria-label="Lens"
           className="segmented"
@@ -119,7 +126,7 @@ export function MapPanel(props: MapPanelProps) {
       <p className="map-place">
         <Place view={view} selection={selection} />
       </p>
-      <Legend lens={info} theme={theme} />
+      <Legend lens={info} theme={theme} present={present} />
       {twin && raster ? <Twin raster={raster} onSelect={props.onGoTo} /> : null}
     </section>
   );
@@ -200,23 +207,19 @@ function Place({ view, selection }: { view: View; selection: Range }) {
   );
 }
 
-function Legend({ lens, theme }: { lens: LensInfo; theme: Theme }) {
-  const swatch = ({ paint, letter }: CellClass): ReactNode => {
-    const { fill, ink, hatch } = PALETTES[theme][paint];
-    const background = hatch
-      ? `repeating-linear-gradient(135deg, ${css(fill)} 0 3px, ${css(hatch)} 3px 6px)`
-      : css(fill);
-    return (
-      <span className="swatch" style={{ background, color: css(ink) }} aria-hidden="true">
-        {letter}
-      </span>
-    );
-  };
+interface LegendProps {
+  readonly lens: LensInfo;
+  readonly theme: Theme;
+  /** Classes that the picture has; the others are listed, but stand back. */
+  readonly present: ReadonlySet<CellClass> | undefined;
+}
+
+function Legend({ lens, theme, present }: LegendProps) {
   return (
     <ul className="legend" aria-label={`Legend: ${lens.about}`}>
       {lens.classes.map((c) => (
-        <li key={c.id} title={c.about}>
-          {swatch(c)} {c.name}
+        <li key={c.id} title={c.about} className={present && !present.has(c) ? 'absent' : ''}>
+          <Swatch id={c.id} letter={c.letter} theme={theme} /> {c.name}
         </li>
       ))}
     </ul>

@@ -10,7 +10,7 @@ import {
   useState,
 } from 'react';
 import { lutOf, paintCells } from '../draw/cells.ts';
-import { drawOverlay } from '../draw/overlay.ts';
+import { drawOverlay, PATTERN_CELL } from '../draw/overlay.ts';
 import type { Theme } from '../draw/palette.ts';
 import { bytesText, formatAddress } from '../format.ts';
 import { actionOf, type KeyAction } from '../keys.ts';
@@ -207,14 +207,10 @@ function paint(
   const context = canvas.getContext('2d');
   if (!context) return;
   const image = context.createImageData(width, height);
-  const fine = width >= cssWidth / 3;
-  paintCells(
-    new Uint32Array(image.data.buffer),
-    raster.cells,
-    width,
-    lutOf(lensInfo(raster.lens), theme),
-    fine,
-  );
+  // Patterns of big cells are drawn on the overlay, at the resolution of the screen.
+  const big = Math.min(cssWidth / width, cssWidth / 2 / height) >= PATTERN_CELL;
+  const lut = lutOf(lensInfo(raster.lens), theme, big);
+  paintCells(new Uint32Array(image.data.buffer), raster.cells, width, lut, width > cssWidth ? 1 : 0);
   context.putImageData(image, 0, 0);
   canvas.style.imageRendering = width > cssWidth ? 'auto' : 'pixelated';
 }

@@ -1,6 +1,6 @@
 // Scenario playback: buttons, seek slider, and the steps around the time cursor with what came of them.
 // Reference: docs/web.md "Time travel".
-import { useEffect, useRef } from 'react';
+import { type CSSProperties, useEffect, useRef } from 'react';
 import {
   Button,
   Label,
@@ -117,11 +117,15 @@ export interface StepListProps {
 
 /** Steps shown before and after the time cursor: a scenario may have a hundred thousand. */
 const AROUND = 40;
+/** A label such as `8[thp].1[32].2`, in characters; longer ones wrap. */
+const LABEL_WIDTH = 14;
 
 export function StepList({ step, steps, results, onSeek }: StepListProps) {
   const list = useRef<HTMLOListElement>(null);
   const from = Math.max(0, step - AROUND);
   const shown = steps.slice(from, step + AROUND);
+  const longest = Math.max(...shown.map((info) => info.label.length));
+  const width = { '--label': `${Math.min(LABEL_WIDTH, longest)}ch` } as CSSProperties;
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the step is why it scrolls
   useEffect(() => {
@@ -138,7 +142,7 @@ export function StepList({ step, steps, results, onSeek }: StepListProps) {
           What will the host's RSS be after the next step? Say a number, then press <kbd>.</kbd>
         </p>
       ) : null}
-      <ol ref={list} className="steps scroll" aria-label="Steps">
+      <ol ref={list} className="steps scroll" aria-label="Steps" style={width}>
         {from > 0 ? <li className="quiet">… {from} before</li> : null}
         {shown.map((info, i) => {
           const index = from + i;

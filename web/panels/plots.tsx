@@ -1,44 +1,28 @@
-// Counters over the timeline: two plots (bytes, counts) with the time cursor. Pictures for the eye; the table of
-// counters is their text twin. Reference: https://github.com/leeoniya/uPlot
+// Numbers over the timeline with the time cursor: lines for the eye, and below them their values at the cursor. The table
+// of counters has all of a VM's. Reference: https://github.com/leeoniya/uPlot
 import { useEffect, useMemo, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import type { StepResult } from '../../src/scenario/index.ts';
-import type { Counters } from '../../src/types.ts';
 import type { Theme } from '../draw/palette.ts';
-import { bytesText, count, counterText } from '../format.ts';
-import { LANES, type Lane, series } from '../model/series.ts';
+import { bytesText, count } from '../format.ts';
+import type { Lane } from '../model/series.ts';
 
-export interface PlotsProps {
-  readonly results: readonly StepResult[];
-  readonly counters: Counters;
+export interface PlotProps {
+  /** What it is about, for those who do not see it. */
+  readonly name: string;
+  readonly unit: 'bytes' | 'count';
+  readonly lanes: readonly Lane[];
   readonly step: number;
   readonly theme: Theme;
   readonly onSeek: (step: number) => void;
 }
 
-const BYTES = LANES.filter((l) => l.unit === 'bytes');
-const COUNTS = LANES.filter((l) => l.unit === 'count');
-
-export function Plots(props: PlotsProps) {
-  return (
-    <>
-      <Plot {...props} lanes={BYTES} />
-      <Plot {...props} lanes={COUNTS} />
-    </>
-  );
-}
-
-interface PlotProps extends PlotsProps {
-  readonly lanes: readonly Lane[];
-}
-
 const STROKES: Readonly<Record<Theme, readonly string[]>> = {
-  light: ['#0072b2', '#d55e00', '#009e73', '#b4558c', '#8a6d00'],
-  dark: ['#56b4e9', '#ff9d4d', '#2fd0a0', '#e79ac8', '#f0e442'],
+  light: ['#0072b2', '#d55e00', '#009e73', '#b4558c', '#8a6d00', '#4a525c', '#6a3d9a'],
+  dark: ['#56b4e9', '#ff9d4d', '#2fd0a0', '#e79ac8', '#f0e442', '#aab3bf', '#c0a0f0'],
 };
 /** Lines differ by dash as well as by colour. */
-const DASHES: readonly number[][] = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5]];
+const DASHES: readonly number[][] = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [12, 6], [4, 2]];
 const PLOT_HEIGHT = 150;
 /** Wide enough at first for a scenario's beginning; grows with what has been executed. */
 const FIRST_STEPS = 20;
@@ -47,23 +31,24 @@ const DECIMAL = Array.from({ length: 30 }, (_, i) => ([1, 2, 5][i % 3] as number
 /** Ticks at 1, 2, 4 … bytes: binary units want binary steps. */
 const BINARY = Array.from({ length: 48 }, (_, i) => 2 ** i);
 
-function Plot({ lanes, results, counters, step, theme, onSeek }: PlotProps) {
+export function Plot({ name, unit, lanes, step, theme, onSeek }: PlotProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const live = useRef({ step, onSeek });
   live.current = { step, onSeek };
+  const text = unit === 'bytes' ? bytesText : count;
 
   const data = useMemo((): uPlot.AlignedData => {
-    const columns = lanes.map((l) => series(l.key, results, counters, step));
-    return [Array.from({ length: results.length + 1 }, (_, i) => i), ...columns];
-  }, [lanes, results, counters, step]);
+    const steps = lanes[0]?.values.length ?? 0;
+    return [Array.from({ length: steps }, (_, i) => i), ...lanes.map((l) => l.values as number[])];
+  }, [lanes]);
 
-  const laneKeys = lanes.map((l) => l.key).join();
+  const names = lanes.map((l) => l.name).join(', ');
   // biome-ignore lint/correctness/useExhaustiveDependencies: made anew only when its look changes; data comes below
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    const made = new uPlot(optionsFor(lanes, element.clientWidth, theme, live), data, element);
+    const made = new uPlot(optionsFor(lanes, unit, element.clientWidth, theme, live), data, element);
     plot.current = made;
     const observer = new ResizeObserver(() =>
       made.setSize({ width: element.clientWidth, height: PLOT_HEIGHT }),
@@ -74,24 +59,25 @@ function Plot({ lanes, results, counters, step, theme, onSeek }: PlotProps) {
       made.destroy();
       plot.current = undefined;
     };
-  }, [laneKeys, theme]);
+  }, [names, theme]);
 
+  // The cursor too is drawn with the data.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the step is where the cursor is
   useEffect(() => {
     plot.current?.setData(data);
-  }, [data]);
+  }, [data, step]);
   const strokes = STROKES[theme];
-  const name = lanes.map((l) => l.name).join(', ');
   return (
-    <figure className="plot-figure">
+    <figure className="plot-figure" aria-label={name}>
       <div
         ref={box}
         className="plot"
         role="img"
-        aria-label={`${name} by step; the same numbers are in the table of counters`}
+        aria-label={`${names} by step; their values at the time cursor follow`}
       />
       <figcaption>
         {lanes.map((lane, i) => (
-          <span key={lane.key}>
+          <span key={lane.name}>
             <svg width="24" height="8" aria-hidden="true">
               <path
                 d="M0 4h24"
@@ -100,7 +86,7 @@ function Plot({ lanes, results, counters, step, theme, onSeek }: PlotProps) {
                 strokeDasharray={DASHES[i % DASHES.length]?.join(' ')}
               />
             </svg>{' '}
-            {lane.name} <b>{counterText(lane.key, counters[lane.key] ?? 0)}</b>
+            {lane.name} <b>{text(lane.values[step] ?? 0)}</b>
           </span>
         ))}
       </figcaption>
@@ -113,11 +99,17 @@ const stepped = uPlot.paths.stepped?.({ align: 1 });
 
 type Live = { readonly current: { readonly step: number; readonly onSeek: (step: number) => void } };
 
-function optionsFor(lanes: readonly Lane[], width: number, theme: Theme, live: Live): uPlot.Options {
+function optionsFor(
+  lanes: readonly Lane[],
+  unit: PlotProps['unit'],
+  width: number,
+  theme: Theme,
+  live: Live,
+): uPlot.Options {
   const ink = theme === 'light' ? '#4a525c' : '#aab3bf';
   const grid = { stroke: theme === 'light' ? '#e3e6ea' : '#2d343e', width: 1 };
 
-  const isBytes = lanes[0]?.unit === 'bytes';
+  const isBytes = unit === 'bytes';
   const text = isBytes ? bytesText : count;
   const axis: uPlot.Axis = { stroke: ink, grid, ticks: grid, font: '11px system-ui' };
   return {

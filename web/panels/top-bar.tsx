@@ -1,4 +1,4 @@
-// Name, scenario, link, keys, theme.
+// Name, scenario, VM, link, keys, theme.
 import { useState } from 'react';
 import {
   Button,
@@ -10,12 +10,16 @@ import {
   SelectValue,
   Text,
 } from 'react-aria-components';
-import type { ScenarioInfo } from '../engine/port.ts';
+import type { Machine, ScenarioInfo } from '../engine/port.ts';
+import { bytesText } from '../format.ts';
 import type { ThemeChoice } from '../theme.ts';
 
 export interface TopBarProps {
   readonly scenarios: readonly ScenarioInfo[];
   readonly scenario: ScenarioInfo | undefined;
+  readonly vms: readonly Machine[];
+  readonly vm: number;
+  readonly onVm: (vm: number) => void;
   readonly themeChoice: ThemeChoice;
   readonly onTheme: (choice: ThemeChoice) => void;
   readonly onOpen: (name: string) => void;
@@ -25,7 +29,8 @@ export interface TopBarProps {
 const NEXT: Readonly<Record<ThemeChoice, ThemeChoice>> = { system: 'light', light: 'dark', dark: 'system' };
 const SIGN: Readonly<Record<ThemeChoice, string>> = { system: '◐', light: '☀', dark: '☾' };
 
-export function TopBar({ scenarios, scenario, themeChoice, onTheme, onOpen, onKeys }: TopBarProps) {
+export function TopBar(props: TopBarProps) {
+  const { scenarios, scenario, vms, vm, onVm, themeChoice, onTheme, onOpen, onKeys } = props;
   return (
     <header className="top">
       <h1>slatbox</h1>
@@ -45,6 +50,7 @@ export function TopBar({ scenarios, scenario, themeChoice, onTheme, onOpen, onKe
           </ListBox>
         </Popover>
       </Select>
+      {vms.length > 1 ? <VmSelect vms={vms} vm={vm} onVm={onVm} /> : null}
       <span className="grow" />
       <CopyLink />
       <Button onPress={onKeys} aria-label="Keys">
@@ -54,6 +60,30 @@ export function TopBar({ scenarios, scenario, themeChoice, onTheme, onOpen, onKe
         {SIGN[themeChoice]} {themeChoice}
       </Button>
     </header>
+  );
+}
+
+/** Whose memory the panels show. */
+function VmSelect({ vms, vm, onVm }: Pick<TopBarProps, 'vms' | 'vm' | 'onVm'>) {
+  return (
+    <Select className="scenario" value={String(vm)} onChange={(key) => onVm(Number(key))}>
+      <Label>VM</Label>
+      <Button>
+        <SelectValue>{() => vms[vm]?.name}</SelectValue> <span aria-hidden="true">▾</span>
+      </Button>
+      <Popover>
+        <ListBox>
+          {vms.map((m, i) => (
+            <ListBoxItem key={m.name} id={String(i)} textValue={m.name} className="choice">
+              <Text slot="label">{m.name}</Text>
+              <Text slot="description">
+                {bytesText(m.ram.reduce((sum, r) => sum + r.size, 0))} of {m.backing}
+              </Text>
+            </ListBoxItem>
+          ))}
+        </ListBox>
+      </Popover>
+    </Select>
   );
 }
 

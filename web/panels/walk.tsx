@@ -1,41 +1,46 @@
-// The SLAT walk of the selected page: EPT pointer, up to four entries, and where it ends.
+// The SLAT walk of the selected page: EPT pointer, up to four entries, and where it ends; below, what the host has there.
 // Reference: Intel SDM vol. 3, EPT paging structures; docs/web.md "Panels".
 import { Button } from 'react-aria-components';
-import type { Walk, WalkEntry } from '../../src/types.ts';
-import { bytesText, formatAddress, fullHex } from '../format.ts';
-import { EPT_ABSENT, EPT_LEAF, EPT_TABLE, EPTP, type Inspected } from '../model/fields.ts';
+import type { PageBacking, Walk, WalkEntry } from '../../src/types.ts';
+import type { Theme } from '../draw/palette.ts';
+import { formatAddress, fullHex } from '../format.ts';
+import { EPTP, entryLayout, type Inspected } from '../model/fields.ts';
 import { BitInspector } from './bit-inspector.tsx';
+import { PageFacts } from './page-facts.tsx';
 
 export interface WalkPanelProps {
   readonly walk: Walk | undefined;
+  readonly page: PageBacking | undefined;
   readonly inspected: Inspected | undefined;
+  /** Names of the VMs by their number. */
+  readonly vms: readonly string[];
+  readonly theme: Theme;
   readonly onInspect: (what: Inspected | undefined) => void;
+  /** Another page, perhaps of another VM. */
+  readonly onGoTo: (gpa: bigint, vm: number) => void;
 }
 
 const LEVEL_NAMES: Readonly<Record<number, string>> = { 4: 'PML4E', 3: 'PDPTE', 2: 'PDE', 1: 'PTE' };
-const LETTERS: Readonly<Record<string, string>> = {
-  '.': 'no page: nothing was ever stored or loaded here, or it was dropped',
-  z: 'the shared zero page',
-  a: 'anonymous page in a frame of its own',
-  l: 'lazily freed and clean: the host may drop it',
-  d: 'lazily freed, then written again: kept',
-  s: 'swapped out',
-  x: 'no VMA',
-  '-': 'no memslot',
-};
+/** What a leaf of a level maps. */
+const REACH: Readonly<Record<number, string>> = { 3: '1 GiB', 2: '2 MiB', 1: '4 KiB' };
 
 const entryTitle = (e: WalkEntry): string => `${LEVEL_NAMES[e.level] ?? `level ${e.level}`}[${e.index}]`;
 const permissions = (e: WalkEntry): string =>
   `${e.read ? 'R' : '-'}${e.write ? 'W' : '-'}${e.execute ? 'X' : '-'}`;
 
-export function WalkPanel({ walk, inspected, onInspect }: WalkPanelProps) {
+function note(e: WalkEntry): string {
+  if (!e.present) return 'not present';
+  return e.leaf ? `${permissions(e)} maps ${REACH[e.level] ?? ''}` : permissions(e);
+}
+
+export function WalkPanel({ walk, page, inspected, vms, theme, onInspect, onGoTo }: WalkPanelProps) {
   if (!walk) return <p className="quiet">Select a page on the map to see its walk.</p>;
-  const last = walk.entries.at(-1);
+  const n = walk.entries.length;
   return (
     <div className="walk">
       <p>
-        SLAT walk of guest-physical <strong>{formatAddress(walk.gpa)}</strong>, {walk.entries.length} of 4
-        references
+        SLAT walk of guest-physical <strong>{formatAddress(walk.gpa)}</strong> (KVM view): {n} table{' '}
+        {n === 1 ? 'reference' : 'references'}
       </p>
       <ol className="walk-steps">
         <li>
@@ -52,67 +57,39 @@ export function WalkPanel({ walk, inspected, onInspect }: WalkPanelProps) {
             <Value
               title={entryTitle(e)}
               value={e.value}
-              note={e.present ? permissions(e) : 'not present'}
+              note={note(e)}
               inspected={inspected}
-              onPress={() =>
-                onInspect({
-                  title: entryTitle(e),
-                  value: e.value,
-                  layout: !e.present ? EPT_ABSENT : e.leaf ? EPT_LEAF : EPT_TABLE,
-                })
-              }
+              onPress={() => onInspect({ title: entryTitle(e), value: e.value, layout: entryLayout(e) })}
             />
           </li>
         ))}
         <li className={walk.hpa === undefined ? 'walk-end absent' : 'walk-end'}>
-          {walk.hpa === undefined ? (
-            <>
-              <b>no translation</b>
-              <span>
-                {walk.slot
-                  ? 'next access: SLAT violation, answered with a page of the backing or an exit'
-                  : 'next access: exit to the VMM (MMIO)'}
-              </span>
-            </>
-          ) : (
-            <>
-              <b>host frame</b>
-              <code>{formatAddress(walk.hpa)}</code>
-            </>
-          )}
+          <WalkEnd walk={walk} />
         </li>
       </ol>
       {inspected ? <BitInspector what={inspected} onClose={() => onInspect(undefined)} /> : null}
-      <dl className="facts">
-        <dt>page</dt>
-        <dd>
-          <code>{walk.page}</code> {LETTERS[walk.page] ?? ''}
-        </dd>
-        <dt>host-virtual</dt>
-        <dd>{walk.hva === undefined ? 'none' : <code>{formatAddress(walk.hva)}</code>}</dd>
-        <dt>memslot</dt>
-        <dd>
-          {walk.slot ? (
-            <>
-              slot {walk.slot.id}: <code>{formatAddress(walk.slot.gpa)}</code> +{bytesText(walk.slot.size)} at{' '}
-              <code>{formatAddress(walk.slot.hva)}</code>
-            </>
-          ) : (
-            'none: the device window, a hole, or beyond RAM'
-          )}
-        </dd>
-        <dt>last entry</dt>
-        <dd>
-          {last ? (
-            <>
-              at host-physical <code>{formatAddress(last.at)}</code>
-            </>
-          ) : (
-            'none'
-          )}
-        </dd>
-      </dl>
+      {page ? <PageFacts walk={walk} page={page} vms={vms} theme={theme} onGoTo={onGoTo} /> : null}
     </div>
+  );
+}
+
+function WalkEnd({ walk: { hpa, slot, entries } }: { walk: Walk }) {
+  if (hpa === undefined)
+    return (
+      <>
+        <b>no translation</b>
+        <span>
+          {slot
+            ? 'next access: SLAT violation, answered with a page of the backing or an exit'
+            : 'next access: exit to the VMM (MMIO)'}
+        </span>
+      </>
+    );
+  return (
+    <>
+      <b>{entries.at(-1)?.level === 1 ? 'host frame' : 'in the huge page'}</b>
+      <code>{formatAddress(hpa)}</code>
+    </>
   );
 }
 

@@ -1,9 +1,16 @@
 // The scenarios that come with slatbox: `slatbox run builtin:NAME`.
 import { guardPages } from './guard-pages.ts';
 import { hostileGuest } from './hostile-guest.ts';
+import { kernelStacks } from './kernel-stacks.ts';
 import { lazyFreePressure } from './lazy-free-pressure.ts';
+import { memoryFile } from './memory-file.ts';
 import { oneTerabyte } from './one-terabyte.ts';
+import { overcommitNothing, overcommitPvmemcontrol, overcommitReporting } from './overcommit.ts';
+import { partialHugePages } from './partial-huge-pages.ts';
+import { samePages } from './same-pages.ts';
 import { sampleDontneed } from './sample-dontneed.ts';
+import { secrets } from './secrets.ts';
+import { stacksInHugePages } from './stacks-in-huge-pages.ts';
 import { twoCpus } from './two-cpus.ts';
 
 export interface Builtin {
@@ -44,6 +51,51 @@ export const builtins: readonly Builtin[] = [
     name: 'two-cpus',
     about: 'two vCPUs on threads of their own fault, drop and protect memory at the same time',
     text: twoCpus,
+  },
+  {
+    name: 'overcommit-nothing',
+    about: 'eight guests of 1 GiB on 2 GiB, nobody tells the host what is free: swap, then out of memory',
+    text: overcommitNothing,
+  },
+  {
+    name: 'overcommit-reporting',
+    about: 'the same with free page reporting: whole free blocks of 2 MiB come back, half of what is free',
+    text: overcommitReporting,
+  },
+  {
+    name: 'overcommit-pvmemcontrol',
+    about: 'the same with pvmemcontrol: every free page comes back, and nothing is swapped',
+    text: overcommitPvmemcontrol,
+  },
+  {
+    name: 'partial-huge-pages',
+    about: 'huge pages of the guest, their unused parts given back: on small pages, THP and hugetlb',
+    text: partialHugePages,
+  },
+  {
+    name: 'stacks-in-huge-pages',
+    about: 'sixteen stacks in one huge page, guard pages in the host: on small pages and on THP',
+    text: stacksInHugePages,
+  },
+  {
+    name: 'kernel-stacks',
+    about: 'a thread pool grows and shrinks: kernel stacks of dead threads kept, dropped, or freed lazily',
+    text: kernelStacks,
+  },
+  {
+    name: 'secrets',
+    about: 'a key with MLOCK, DONTDUMP and UNMERGEABLE, tried against swap, a core dump and KSM',
+    text: secrets,
+  },
+  {
+    name: 'same-pages',
+    about: 'four guests of one image: KSM shares what is equal, a write takes a page apart again',
+    text: samePages,
+  },
+  {
+    name: 'memory-file',
+    about: 'another process writes to the file behind guest memory: mapped shared and private',
+    text: memoryFile,
   },
 ];
 
