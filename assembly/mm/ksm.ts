@@ -26,8 +26,8 @@ import {
 } from './ksm-tree';
 import { vmaFrom } from './look-up';
 import {
-  BACKED, CHUNK_KSM, CHUNK_NODE, chunkAt, chunkIndex, chunkOf, chunkSettle, DIRTY, FILE, hint, HINT_SPECIAL, KSM, LAZY, nextChunk, nodeOf,
-  pageSlot, PART, WRITABLE,
+  BACKED, CHUNK_KSM, CHUNK_NODE, chunkAt, chunkIndex, chunkOf, chunkSettle, DIRTY, FILE, hint, HINT_SPECIAL, KSM,
+  LAZY, nextChunk, nodeOf, pageSlot, PART, setHugeTag, WRITABLE,
 } from './page-state';
 import { framePut } from './frame';
 import { metadataGet } from './room';
@@ -103,6 +103,7 @@ function itemOf(vm: usize, vpn: u64, chunk: usize): usize {
     items = metadataGet();
     if (items == 0) return 0;
     store<u32>(chunk, <u32>items, CHUNK_KSM);
+    setHugeTag(chunk, vpn, 0);
     hint(load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), HINT_SPECIAL);
   }
   return items + (<usize>(<u32>vpn & 511) << 3);
