@@ -203,6 +203,7 @@ describe.each(BUILDS)('host › %s', (_name, build) => {
     const digest = b.observe.digest();
     expect(changes(b, () => a.guest.fill({ gpa: 0, len: 20 * PAGE, byte: 1 }))).toEqual({
       'events.total': 40,
+      'pool.used': 20 * PAGE,
       'frames.free': -20,
       'frames.used': 20,
       'metadata.bytes': 5 * PAGE,
