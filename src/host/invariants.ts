@@ -16,6 +16,7 @@ const SENTENCES = [
   'a SLAT entry allows more than the page',
   'a page is there without a VMA',
   'the pool is too large to be checked',
+  'a page in use counts as one that never was',
 ];
 
 export function sentence(broken: number, core: Core): string {
