@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { RUN_VM } from '../assembly/abi/status.ts';
 import type { Program, Vm } from '../src/index.ts';
 import { createHost, createSandbox, SlatboxError } from '../src/index.ts';
-import { BUILDS, type Build, KIB, letters, MIB, machine, PAGE } from './support/machines.ts';
+import { BUILDS, type Build, hvaAt, KIB, letters, MIB, machine, PAGE } from './support/machines.ts';
 
 const THREADS = BUILDS.filter(([, { wasmMemory }]) => wasmMemory === 'threads');
 const threaded = (build: Build, options = {}): Promise<Vm> =>
@@ -46,6 +46,19 @@ const codeOf = async (doing: () => unknown): Promise<string> => {
 };
 
 describe.each(THREADS)('threads › %s', (_name, build) => {
+  it.each([
+    'hugetlb',
+    'hugetlb_shared',
+  ] as const)('%s pages that vCPU threads bring are counted', async (backing) => {
+    await using vm = await threaded(build, { backing });
+    await vm.run([[{ store: { gpa: 8 * MIB, val: 1 } }], [{ load: { gpa: 32 * MIB } }]]);
+    expect(vm.observe.counters()['host.hugetlb']).toBe(4 * MIB);
+    expect(vm.host.check()).toEqual([]);
+    expect(vm.vmm.munmap(hvaAt(vm, 0), BigInt(64 * MIB))).toBe(0);
+    expect(vm.observe.counters()['host.hugetlb']).toBe(0);
+    expect(vm.host.check()).toEqual([]);
+  });
+
   it('two vCPUs store to pages of their own; results and counters are there right after', async () => {
     await using vm = await threaded(build);
     const [first, second] = await vm.run([

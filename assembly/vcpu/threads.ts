@@ -4,8 +4,8 @@ import { EVENT_CAPACITY, EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
 import { RUN_PROGRAM } from '../abi/status';
 import {
   EVENTS, HERE_CAUSE, HERE_CPU, HERE_EVENT_SEQ, HERE_PIN_VM, HERE_RING, HOST_ARENA, HOST_EVENT_SEQ, HOST_EVENTS_ON,
-  HOST_TABLES, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, TABLE_SIZE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_LAZY, VM_LOCKED_VM,
-  VM_MAPPED, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_SWAP, VM_VMA_HIT_PAGES,
+  HOST_TABLES, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, TABLE_SIZE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_HUGETLB, VM_LAZY,
+  VM_LOCKED_VM, VM_MAPPED, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_SWAP, VM_VMA_HIT_PAGES,
 } from '../base/layout';
 import { Counter } from '../abi/events';
 import { runOf } from '../base/thread';
@@ -75,6 +75,7 @@ export function threadsFold(vm: usize): void {
     fold(vm, l, VM_RSS);
     fold(vm, l, VM_SWAP);
     fold(vm, l, VM_MAPPED);
+    fold(vm, l, VM_HUGETLB);
     for (let i: usize = 0; i < <usize>Counter.Count; i++) fold(vm, l, VM_COUNTERS + (i << 3));
     cacheEmpty(run);
     foldEvents(run);
