@@ -180,7 +180,7 @@ export function folioOut(vm: usize, base: u64, chunk: usize): bool {
     folioSetLazy(vm, chunk, false);
     return false;
   }
-  if (!lazy && pagesFree(HOST_SWAP) < GROUP) {
+  if (!lazy && !folioSlots(chunk)) {
     // No room for all of it: page by page, as far as there is.
     folioSplit(vm, base, chunk);
     let freed: u32 = 0;
@@ -199,12 +199,33 @@ export function folioOut(vm: usize, base: u64, chunk: usize): bool {
     event(EventKind.ReclaimLazy, vm, GROUP, base, 0, 0);
   } else {
     for (let i: u32 = 0; i < GROUP; i++) {
-      const slot = pageGet(HOST_SWAP);
+      const slot = load<u32>(pageSlot(chunk, i));
       frameCopy(slot, first + i);
       swapped(vm, base + i, chunk, slot);
     }
   }
   partsUnmapped(vm, chunk, GROUP);
+  return true;
+}
+
+/**
+ * A slot for each page of the chunk's huge page, in the place of its frame's number. False, nothing changed: there are not
+ * as many. Before any is used, because another thread may take the last ones meanwhile.
+ */
+function folioSlots(chunk: usize): bool {
+  if (pagesFree(HOST_SWAP) < GROUP) return false;
+  const first = folioOf(chunk);
+  for (let i: u32 = 0; i < GROUP; i++) {
+    const slot = pageGet(HOST_SWAP);
+    if (slot == 0) {
+      for (; i > 0; i--) {
+        pagePut(HOST_SWAP, load<u32>(pageSlot(chunk, i - 1)));
+        store<u32>(pageSlot(chunk, i - 1), first + i - 1);
+      }
+      return false;
+    }
+    store<u32>(pageSlot(chunk, i), slot);
+  }
   return true;
 }
 
