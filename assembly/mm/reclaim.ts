@@ -9,6 +9,9 @@ import { poolTotal } from '../frames/pool';
 import { event } from '../trace/events';
 import { sweepClean, sweepDroppable, sweepSwap } from './sweep';
 
+/** MAX_RECLAIM_RETRIES */
+const ATTEMPTS: u32 = 16;
+
 /** A frame with any content, after reclaim if need be; 0 when there is none to be had. */
 // @ts-ignore: decorator
 @inline
@@ -32,9 +35,11 @@ function frameReclaimed(vm: usize): u32 {
   let page = threaded() ? pageGet(HOST_FRAMES) : 0;
   if (page == 0 && sweepDroppable()) page = pageGet(HOST_FRAMES);
   if (page == 0 && sweepClean()) page = pageGet(HOST_FRAMES);
-  if (page == 0 && pagesFree(HOST_SWAP) != 0) {
-    sweepSwap();
+  // What came free others may have taken, who need no reclaim: a huge page is hundreds of frames (linux: should_reclaim_retry).
+  for (let attempts: u32 = 0; page == 0 && attempts < ATTEMPTS && pagesFree(HOST_SWAP) != 0; attempts++) {
+    const freed = sweepSwap();
     page = pageGet(HOST_FRAMES);
+    if (!freed || !threaded()) break;
   }
   unlock(HOST_RECLAIM_LOCK);
   if (page == 0) event(EventKind.Oom, vm, 0, poolTotal(HOST_FRAMES), 0, 0);

@@ -49,9 +49,11 @@ export function sweepClean(): bool {
   return true;
 }
 
-/** Swap out. */
-export function sweepSwap(): void {
-  if (sweep(Round.Swap) < BATCH && load<u32>(HOST_FILES) != 0) sweepFiles(Round.Swap);
+/** Swap out. Whether any frame came free. */
+export function sweepSwap(): bool {
+  let freed = sweep(Round.Swap);
+  if (freed < BATCH && load<u32>(HOST_FILES) != 0) freed += sweepFiles(Round.Swap);
+  return freed != 0;
 }
 
 /** Whether there are lazily freed pages on the host, written again or not, or huge pages. */
@@ -185,7 +187,7 @@ function anyLocked(vm: usize, base: u64): bool {
 }
 
 /** Pages of files that nobody maps. From the beginning each time: there is no order in which they were used. */
-function sweepFiles(round: Round): void {
+function sweepFiles(round: Round): u32 {
   let freed: u32 = 0;
   for (let file: usize = load<u32>(HOST_FILES); file != 0 && freed < BATCH; file = load<u32>(file, FILE_NEXT)) {
     const vm = fileMapped(file);
@@ -205,6 +207,7 @@ function sweepFiles(round: Round): void {
       chunkUntry(vm, vpn, was);
     }
   }
+  return freed;
 }
 
 function pinned(vm: usize, vpn: u64): bool {
