@@ -5,7 +5,7 @@ import { Func, TransportCommand } from '../assembly/abi/pvmemcontrol.ts';
 import { Cpu } from './explore/calls.ts';
 import { exploreAll } from './explore/explorer.ts';
 import { exploreMachine } from './explore/machine.ts';
-import { bring, farPage, PAGE } from './explore/operations.ts';
+import { farPage, PAGE, written } from './explore/operations.ts';
 import { sabotagesOf } from './explore/sabotage.ts';
 import { formatSchedule, parseSchedule } from './explore/schedule.ts';
 import type { TrialPlan } from './explore/trial.ts';
@@ -22,7 +22,7 @@ const sabotages = sabotagesOf(machine);
 const plan = (name: string, programs: TrialPlan['programs']): TrialPlan => ({
   name,
   machine,
-  setUp: (vm) => bring(vm, 'backed', [640n, 641n]),
+  setUp: (vm) => written(vm, [640n, 641n]),
   programs,
   pages: [640n, 641n, 642n, FAR / PAGE],
 });
