@@ -7,7 +7,7 @@ import { TransportReg } from '../assembly/abi/pvmemcontrol.ts';
 import { createSandbox, type Vm } from '../src/machine.ts';
 import type { RepeatEnd } from '../src/threads/program.ts';
 import { Contents } from './stress/contents.ts';
-import { DROP, KEEP, PAGE, REGIONS } from './stress/regions.ts';
+import { DROP, KEEP, PAGE, REGIONS, SAME } from './stress/regions.ts';
 import { makeSlice } from './stress/slice.ts';
 import { hvaAt, MIB } from './support/machines.ts';
 import { Random } from './support/random.ts';
@@ -21,13 +21,24 @@ const CHAOS = 8;
 /** A slice takes well under a second; after so long somebody waits for ever. */
 const DEADLOCK_MS = 120_000;
 
+/** More vCPUs than most machines have cores: threads stop in the middle of everything. */
+const MANY = 5;
+
 const MACHINES = [
-  ['release', 2],
-  ['debug', 2],
-  // More vCPUs than most machines have cores: threads stop in the middle of everything.
-  ['release', 5],
-  ['debug', 5],
+  ['anon', 'release', 2],
+  ['anon', 'debug', 2],
+  ['anon', 'release', MANY],
+  ['anon', 'debug', MANY],
+  ['thp', 'release', 2],
+  ['thp', 'debug', MANY],
+  ['memfd', 'release', MANY],
+  ['memfd', 'debug', 2],
+  ['memfd_priv', 'release', 2],
+  ['memfd_priv', 'debug', MANY],
 ] as const;
+
+/** Frames for half of the 2000 pages in use, so that reclaim is always near; of huge pages more is in use. */
+const FRAMES = { anon: 1100, thp: 2200, memfd: 1100, memfd_priv: 1500 };
 
 /** Rejects when `promise` does not settle: a deadlock would otherwise only be a slow test. */
 async function inTime<T>(promise: Promise<T>, what: string): Promise<T> {
@@ -50,12 +61,12 @@ function quieten(vm: Vm): void {
 }
 
 describe('stress › threads', () => {
-  it.each(MACHINES)('%s core, %i vCPUs', { timeout: 0 }, async (core, cpus) => {
+  it.each(MACHINES)('%s, %s core, %i vCPUs', { timeout: 0 }, async (backing, core, cpus) => {
     const r = Random.fresh();
-    // 1600 pages in use and frames for 1100 of them: reclaim is always near.
     const vm = await createSandbox({
       memory: 64 * MIB,
-      pool: 1100 * 4096,
+      backing,
+      pool: FRAMES[backing] * 4096,
       swap: 16 * MIB,
       cpus,
       threads: true,
@@ -66,7 +77,9 @@ describe('stress › threads', () => {
     const contents = new Contents(vm);
     const registers = BigInt(vm.pci.window) + BigInt(TransportReg.Payload);
     let steps = 0;
+    let shared = 0;
     try {
+      expect(vm.vmm.madvise(hvaAt(vm, SAME.first * PAGE), SAME.pages * PAGE, 'mergeable')).toBe(0);
       for (let number = 1; steps < STEPS / MACHINES.length; number++) {
         const chaos = number % CHAOS === 0;
         const where = `seed ${r.seed}, slice ${number}`;
@@ -83,18 +96,27 @@ describe('stress › threads', () => {
         expect(slice.judge(results as unknown as RepeatEnd[][]), where).toEqual([]);
         expect(contents.judge(number, kept), where).toEqual([]);
         quieten(vm);
+        // Pages that are equal now are one in the next slice.
+        vm.host.ksm.scan(2);
+        shared += vm.host.ksm.pagesShared;
+        expect(vm.host.check(), where).toEqual([]);
         if (chaos) {
           vm.guest.driver.remove();
           expect(vm.guest.driver.probe(), where).toBe(0);
         }
         steps += slice.steps;
       }
-      // Everything goes back: nothing has leaked.
-      expect(vm.vmm.madvise(hvaAt(vm, 0), BigInt(64 * MIB), 'dontneed')).toBe(0);
-      expect([vm.host.frames().used, vm.host.swap().used, vm.host.check()]).toEqual([0, 0, []]);
+      // Everything goes back: nothing has leaked. A file that is mapped privately keeps its pages.
+      const advice = backing === 'memfd' ? 'remove' : 'dontneed';
+      expect(vm.vmm.madvise(hvaAt(vm, 0), BigInt(64 * MIB), advice)).toBe(0);
+      const inFile = vm.observe.file()?.blocks ?? 0;
+      expect([vm.host.frames().used - inFile, vm.host.swap().used, vm.host.check()]).toEqual([0, 0, []]);
       const counters = vm.observe.counters();
       expect(counters['reclaim.swapout']).toBeGreaterThan(0);
-      console.log(`${core}, ${cpus} vCPUs: ${steps} steps, seed ${r.seed}`);
+      if (backing !== 'memfd') expect(shared).toBeGreaterThan(0);
+      console.log(
+        `${backing}, ${core}, ${cpus} vCPUs: ${steps} steps, ${shared} shared pages, seed ${r.seed}`,
+      );
     } finally {
       await vm.close();
     }
