@@ -78,7 +78,8 @@ export function slatMap(vm: usize, gfn: u64, entry: u64): bool {
  */
 export function tableFree(vm: usize, table: usize): void {
   if (threaded()) tableForget(vm, table);
-  else store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
+  // The main thread's, also while threads run: the table may be that of a VM which is not running.
+  store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
   store<u16>(tableCount(table), 0);
   arenaPut(table);
 }
