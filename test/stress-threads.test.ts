@@ -4,7 +4,7 @@
 // (not what the scheduler of the machine does with them). `npm run stress` is an hour's worth.
 import { describe, expect, it } from 'vitest';
 import { TransportReg } from '../assembly/abi/pvmemcontrol.ts';
-import { createSandbox, type Vm } from '../src/machine.ts';
+import { createHost, createSandbox, type Vm } from '../src/machine.ts';
 import type { RepeatEnd } from '../src/threads/program.ts';
 import { Contents } from './stress/contents.ts';
 import { DROP, KEEP, PAGE, REGIONS, SAME } from './stress/regions.ts';
@@ -60,19 +60,48 @@ function quieten(vm: Vm): void {
   }
 }
 
+/** A VM that does not run while the vCPUs do, and whose pages reclaim takes then: it must find all as it was. */
+class Neighbour {
+  readonly #vm: Vm;
+  readonly #area = { gpa: 4 * MIB, len: 100 * 4096 };
+  #byte = 0;
+
+  constructor(vm: Vm) {
+    this.#vm = vm;
+    this.#fill();
+  }
+
+  #fill(): void {
+    this.#byte = (this.#byte % 250) + 1;
+    expect(this.#vm.guest.fill({ ...this.#area, byte: this.#byte })).toEqual({ pages: 100 });
+  }
+
+  /** What is wrong, in sentences; then it does some work of its own. */
+  judge(): string[] {
+    const { guest } = this.#vm;
+    const out: string[] = [];
+    const answer = guest.pvmemcontrol.setVmaAnonName({ gpa: 0, len: 0, arg: 1 });
+    if (typeof answer === 'number' || answer.errno !== 0)
+      out.push(`its request: ${JSON.stringify(answer, String)}`);
+    const { differs } = guest.verify({ ...this.#area, byte: this.#byte });
+    if (differs !== undefined) out.push(`its byte at ${differs} has changed`);
+    this.#fill();
+    return out;
+  }
+}
+
 describe('stress › threads', () => {
   it.each(MACHINES)('%s, %s core, %i vCPUs', { timeout: 0 }, async (backing, core, cpus) => {
     const r = Random.fresh();
-    const vm = await createSandbox({
-      memory: 64 * MIB,
-      backing,
-      pool: FRAMES[backing] * 4096,
+    const host = await createHost({
+      memory: FRAMES[backing] * 4096,
       swap: 16 * MIB,
-      cpus,
-      threads: true,
       core,
+      wasmMemory: 'threads',
       events: false,
     });
+    const vm = host.createVm({ memory: 64 * MIB, backing, cpus, threads: true });
+    const neighbour = new Neighbour(host.createVm({ memory: 16 * MIB, backing }));
     const kept = new Map<bigint, bigint>();
     const contents = new Contents(vm);
     const registers = BigInt(vm.pci.window) + BigInt(TransportReg.Payload);
@@ -95,6 +124,7 @@ describe('stress › threads', () => {
         expect(vm.host.check(), where).toEqual([]);
         expect(slice.judge(results as unknown as RepeatEnd[][]), where).toEqual([]);
         expect(contents.judge(number, kept), where).toEqual([]);
+        expect(neighbour.judge(), where).toEqual([]);
         quieten(vm);
         // Pages that are equal now are one in the next slice.
         vm.host.ksm.scan(2);
@@ -108,8 +138,11 @@ describe('stress › threads', () => {
       }
       // Everything goes back: nothing has leaked. A file that is mapped privately keeps its pages.
       const advice = backing === 'memfd' ? 'remove' : 'dontneed';
-      expect(vm.vmm.madvise(hvaAt(vm, 0), BigInt(64 * MIB), advice)).toBe(0);
-      const inFile = vm.observe.file()?.blocks ?? 0;
+      let inFile = 0;
+      for (const { vmm, observe, ram } of host.vms) {
+        expect(vmm.madvise(ram[0]?.hva ?? 0n, BigInt(ram[0]?.size ?? 0), advice)).toBe(0);
+        inFile += observe.file()?.blocks ?? 0;
+      }
       expect([vm.host.frames().used - inFile, vm.host.swap().used, vm.host.check()]).toEqual([0, 0, []]);
       const counters = vm.observe.counters();
       expect(counters['reclaim.swapout']).toBeGreaterThan(0);
