@@ -83,7 +83,7 @@ function vmaText(vm: Vm): string {
   for (let at = core.x.vmaFind(vm.ptr, 0n) >>> 0; at !== 0; at = core.x.vmaNext(vm.ptr, at) >>> 0) {
     const number = core.readU32(at + VMA_ANON);
     if (!anon.has(number)) anon.set(number, anon.size);
-    // The low halves of the numbers: all of RAM lies in 16 MiB.
+    // The low halves of the numbers: all of RAM lies in 32 MiB.
     const [start, end, flags] = [VMA_START, VMA_END, VMA_FLAGS].map((f) => core.readU32(at + f).toString(16));
     out.push(`${start}-${end}/${flags}/${anon.get(number)}/${core.readU32(at + VMA_NAME)}`);
   }
