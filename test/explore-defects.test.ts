@@ -5,7 +5,8 @@ import { Func, TransportCommand } from '../assembly/abi/pvmemcontrol.ts';
 import { Cpu } from './explore/calls.ts';
 import { exploreAll } from './explore/explorer.ts';
 import { exploreMachine } from './explore/machine.ts';
-import { bring, farPage, PAGE } from './explore/operations.ts';
+import { THP } from './explore/memories.ts';
+import { farPage, PAGE, written } from './explore/operations.ts';
 import { sabotagesOf } from './explore/sabotage.ts';
 import { formatSchedule, parseSchedule } from './explore/schedule.ts';
 import type { TrialPlan } from './explore/trial.ts';
@@ -22,7 +23,7 @@ const sabotages = sabotagesOf(machine);
 const plan = (name: string, programs: TrialPlan['programs']): TrialPlan => ({
   name,
   machine,
-  setUp: (vm) => bring(vm, 'backed', [640n, 641n]),
+  setUp: (vm) => written(vm, [640n, 641n]),
   programs,
   pages: [640n, 641n, 642n, FAR / PAGE],
 });
@@ -56,6 +57,28 @@ describe('explore › defects', () => {
     const text = formatSchedule(exploration.outcomes.get(stranger)?.schedule ?? []);
     expect(trial.replay(parseSchedule(text)).outcome).toBe(stranger);
     expect(() => trial.expect(exploration)).toThrow(text);
+  });
+});
+
+describe('explore › defects, huge pages', () => {
+  it('a split does not wait for guest windows: a page of zeros is taken while it is written', () => {
+    const huge = exploreMachine({ cpus: 2, ...THP.size });
+    const [first, second] = [new Cpu(huge, 0), new Cpu(huge, 1)];
+    const sound: TrialPlan = {
+      name: 'split',
+      machine: huge,
+      setUp: (vm) => written(vm, [641n]),
+      programs: [
+        [first.store(P, 7n), first.load(P)],
+        [second.request(Func.Pageout, P + PAGE, PAGE), second.store(FAR, 9n)],
+      ],
+      pages: [640n, 641n, FAR / PAGE],
+      coarse: true,
+    };
+    expect(new Trial(sound).hold({ interruptions: 1 })).toBeGreaterThan(2);
+    const trial = new Trial({ ...sound, sabotage: sabotagesOf(huge).zapWait });
+    const [stranger] = trial.strangers(exploreAll(trial, { interruptions: 1 }));
+    expect(stranger).toContain('a: stored | = 0x0');
   });
 });
 

@@ -4,7 +4,7 @@ import type { Vm } from '../src/machine.ts';
 import type { Cpu } from './explore/calls.ts';
 import type { Call } from './explore/fiber.ts';
 import { exploreMachine } from './explore/machine.ts';
-import { bring, emptyPool, farPage, fillPool, PAGE } from './explore/operations.ts';
+import { emptyPool, farPage, fillPool, PAGE, written } from './explore/operations.ts';
 import { explorePrograms, type ProgramRow } from './explore/programs.ts';
 import { hvaAt } from './support/machines.ts';
 
@@ -16,7 +16,7 @@ const BELOW = CHUNK - PAGE;
 const CHUNK_LEN = 512n * PAGE;
 
 const backed = (...gfns: bigint[]) => {
-  return (vm: Vm): void => bring(vm, 'backed', gfns);
+  return (vm: Vm): void => written(vm, gfns);
 };
 const reset = (vm: Vm): void => {
   vm.guest.store(BigInt(vm.pci.window + 8), 4, TransportCommand.Reset);
@@ -73,7 +73,7 @@ const ROWS: readonly ProgramRow[] = [
   {
     name: 'no store is lost to reclaim',
     setUp: (vm) => {
-      bring(vm, 'backed', [640n, 641n]);
+      written(vm, [640n, 641n]);
       emptyPool(vm);
     },
     programs: (a, b) => [
@@ -88,7 +88,7 @@ const ROWS: readonly ProgramRow[] = [
   {
     name: 'reclaim waits for the only chunk that has pages to take',
     setUp: (vm) => {
-      bring(vm, 'backed', [640n, 641n]);
+      written(vm, [640n, 641n]);
       vm.guest.pvmemcontrol.free({ gpa: Q, len: PAGE });
       fillPool(vm);
     },
@@ -100,7 +100,7 @@ const ROWS: readonly ProgramRow[] = [
   {
     name: 'reclaim for a request buffer waits too: the device does not break',
     setUp: (vm) => {
-      bring(vm, 'backed', [640n, 641n]);
+      written(vm, [640n, 641n]);
       vm.guest.pvmemcontrol.pageout({ gpa: 0x9000n, len: PAGE });
       fillPool(vm);
       vm.vmm.munlock(hvaAt(vm, 0x9000n), PAGE);

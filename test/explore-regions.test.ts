@@ -3,7 +3,7 @@
 import { Func } from '../assembly/abi/pvmemcontrol.ts';
 import { Prot } from '../assembly/abi/status.ts';
 import { exploreMachine, type MachineSize } from './explore/machine.ts';
-import { bring, PAGE } from './explore/operations.ts';
+import { PAGE, written } from './explore/operations.ts';
 import { explorePrograms, type ProgramRow } from './explore/programs.ts';
 import { hvaAt } from './support/machines.ts';
 
@@ -16,7 +16,7 @@ const Q = 1100n * PAGE;
 const ROWS: readonly ProgramRow[] = [
   {
     name: 'a VMA over a border is cut there and joined again, its two parts being changed',
-    setUp: (vm) => bring(vm, 'backed', [1023n, 1024n]),
+    setUp: (vm) => written(vm, [1023n, 1024n]),
     programs: (a, b) => [
       [a.request(Func.MprotectR, BELOW, PAGE), a.request(Func.MprotectRw, BELOW, PAGE)],
       [b.request(Func.MprotectR, BORDER, PAGE), b.request(Func.MprotectRw, BORDER, PAGE)],
@@ -26,7 +26,7 @@ const ROWS: readonly ProgramRow[] = [
   },
   {
     name: 'a whole region changes, and pages on both sides of its borders',
-    setUp: (vm) => bring(vm, 'backed', [512n, 1023n]),
+    setUp: (vm) => written(vm, [512n, 1023n]),
     programs: (a, b) => [
       [a.request(Func.SetVmaAnonName, 512n * PAGE, 512n * PAGE, 5n)],
       [

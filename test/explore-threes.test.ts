@@ -4,7 +4,7 @@ import { Cpu } from './explore/calls.ts';
 import { exploreRandom } from './explore/explorer.ts';
 import { exploreMachine } from './explore/machine.ts';
 import type { Meeting } from './explore/operations.ts';
-import { bring, farPage, MEETINGS, OPERATIONS, PAGE, STATES } from './explore/operations.ts';
+import { farPage, MEETINGS, OPERATIONS, PAGE, STATES } from './explore/operations.ts';
 import { Trial } from './explore/trial.ts';
 import { Random } from './support/random.ts';
 
@@ -28,10 +28,10 @@ describe('explore › threes', () => {
       const state = random.pick(STATES);
       const places = cpus.map(() => random.pick(meeting.places));
       const trial = new Trial({
-        name: `seed ${random.seed}, ${operations.map(({ name }) => name).join(' ‖ ')}, ${meeting.name}, ${state}`,
+        name: `seed ${random.seed}, ${operations.map(({ name }) => name).join(' ‖ ')}, ${meeting.name}, ${state.name}`,
         machine,
         setUp: (vm) => {
-          bring(vm, state, meeting.gfns);
+          state.bring(vm, meeting.gfns);
           for (const [i, { before }] of operations.entries()) before?.(vm, places[i] as Meeting['places'][0]);
         },
         programs: operations.map(({ program }, i) =>

@@ -111,6 +111,22 @@ describe.each(BUILDS)('secrecy › %s', (_name, build) => {
     expect(letters(b, AREA, 48)).toBe('a'.repeat(48));
   });
 
+  it('a frame that had its first use as a page of a file from swap', async () => {
+    host = await createHost({ memory: FRAMES * PAGE, swap: FRAMES * PAGE, ...build });
+    const file = host.createVm({ memory: 4 * MIB, backing: 'memfd' });
+    const other = host.createVm({ memory: 4 * MIB });
+    file.guest.fill({ gpa: AREA, len: PAGE, byte: SECRET });
+    expect(file.vmm.madvise(hvaAt(file, AREA), 4096n, 'pageout')).toBe(0);
+    // Takes the frame that the file had: the page comes back into one that was never used.
+    file.guest.touch({ gpa: AREA + PAGE, len: PAGE, write: true });
+    expect(file.guest.load(AREA, 1)).toMatchObject({ value: BigInt(SECRET) });
+    expect(host.check()).toEqual([]);
+    expect(file.vmm.madvise(hvaAt(file, AREA), 4096n, 'remove')).toBe(0);
+    other.guest.store(AREA, 1, 1);
+    expect(secretsIn(throughAllDoors(other, AREA, PAGE))).toBe(0);
+    expect(host.check()).toEqual([]);
+  });
+
   it('frames freed by swapping out and in again, over and over', () => {
     for (let round = 0; round < 4; round++) {
       expect(b.guest.fill({ gpa: AREA, len: FRAMES * PAGE, byte: 0x11 + round })).toEqual({ pages: FRAMES });

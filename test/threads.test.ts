@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { RUN_VM } from '../assembly/abi/status.ts';
 import type { Program, Vm } from '../src/index.ts';
 import { createHost, createSandbox, SlatboxError } from '../src/index.ts';
-import { BUILDS, type Build, KIB, letters, MIB, machine, PAGE } from './support/machines.ts';
+import { BUILDS, type Build, GIB, hvaAt, KIB, letters, MIB, machine, PAGE } from './support/machines.ts';
 
 const THREADS = BUILDS.filter(([, { wasmMemory }]) => wasmMemory === 'threads');
 const threaded = (build: Build, options = {}): Promise<Vm> =>
@@ -46,6 +46,52 @@ const codeOf = async (doing: () => unknown): Promise<string> => {
 };
 
 describe.each(THREADS)('threads › %s', (_name, build) => {
+  it('threads of one VM reclaim the request buffer of another, whose device knew where it was', async () => {
+    const host = await createHost({ memory: 64 * PAGE, swap: 256 * PAGE, ...build });
+    await using a = host.createVm({ memory: 4 * MIB, cpus: 2, threads: true });
+    const b = host.createVm({ memory: 4 * MIB });
+    const dontneed = (): unknown => b.guest.pvmemcontrol.dontneed({ gpa: MIB, len: PAGE });
+    for (let i = 0; i < 2; i++) expect(dontneed()).toMatchObject({ errno: 0 });
+    for (let i = 0; i < 20 && b.observe.pageAt(0x8000) === 'a'; i++) {
+      const fill = (gpa: number): Program => [{ fill: { gpa, len: 60 * PAGE, byte: 0xa5 } }];
+      await a.run([fill(MIB), fill(2 * MIB)]);
+    }
+    expect([b.observe.pageAt(0x8000), host.check()]).toEqual(['s', []]);
+    // Read in its own page and answered there, not in a page that is the other's now.
+    expect(dontneed()).toEqual({ errno: 0, code: 0, value: 0n, arg0: 0n, arg1: 0n });
+    for (const gpa of [MIB, 2 * MIB]) {
+      expect(a.guest.verify({ gpa, len: 60 * PAGE, byte: 0xa5 })).toEqual({ differs: undefined });
+    }
+    expect(host.check()).toEqual([]);
+  });
+
+  it('threads of one VM take SLAT tables of another that is not running', async () => {
+    const host = await createHost({ memory: 8 * MIB, swap: 0, ...build });
+    await using a = host.createVm({ memory: '40G', cpus: 2, threads: true });
+    const b = host.createVm({ memory: 4 * MIB });
+    b.guest.store(MIB, 8, 0x1234n);
+    const touch = (gpa: number): Program => [
+      { repeat: { times: 8900, advance: '2M', steps: [{ load: { gpa } }] } },
+    ];
+    await a.run([touch(4 * GIB), touch(22 * GIB)]);
+    expect([b.observe.counters()['slat.mapped'], host.check()]).toEqual([0, []]);
+    expect(b.guest.load(MIB, 8)).toMatchObject({ value: 0x1234n });
+    expect(host.check()).toEqual([]);
+  });
+
+  it.each([
+    'hugetlb',
+    'hugetlb_shared',
+  ] as const)('%s pages that vCPU threads bring are counted', async (backing) => {
+    await using vm = await threaded(build, { backing });
+    await vm.run([[{ store: { gpa: 8 * MIB, val: 1 } }], [{ load: { gpa: 32 * MIB } }]]);
+    expect(vm.observe.counters()['host.hugetlb']).toBe(4 * MIB);
+    expect(vm.host.check()).toEqual([]);
+    expect(vm.vmm.munmap(hvaAt(vm, 0), BigInt(64 * MIB))).toBe(0);
+    expect(vm.observe.counters()['host.hugetlb']).toBe(0);
+    expect(vm.host.check()).toEqual([]);
+  });
+
   it('two vCPUs store to pages of their own; results and counters are there right after', async () => {
     await using vm = await threaded(build);
     const [first, second] = await vm.run([

@@ -213,6 +213,11 @@ export function poolBumped(pool: usize): u32 {
   return load<u32>(pool, BUMP);
 }
 
+/** Pages from the first on that count as used: they may hold old bytes. */
+export function poolUsed(pool: usize): u32 {
+  return load<u32>(pool, HIGH);
+}
+
 export function poolStacked(pool: usize): u32 {
   return load<u32>(pool, STACKED);
 }

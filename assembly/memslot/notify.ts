@@ -33,7 +33,8 @@ export function notify(vm: usize, vpn: u64, end: u64): void {
 @inline
 function forgetBuffers(vm: usize, vpn: u64, end: u64): void {
   if (threaded()) forgetAll(vm, vpn, end);
-  else if (load<u64>(vm, VM_BUF_VPN) - vpn < end - vpn) store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
+  // The main thread's. While threads run it is that of a VM which is not running, whose page is reclaimed.
+  if (load<u64>(vm, VM_BUF_VPN) - vpn < end - vpn) store<u32>(vm, u32.MAX_VALUE, VM_BUF_CONN);
 }
 
 /** Each vCPU thread has its own pointer, and uses it inside a guest window. */

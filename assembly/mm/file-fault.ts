@@ -3,9 +3,11 @@
 import { Counter, EventKind } from '../abi/events';
 import { Status } from '../abi/status';
 import { VM_HUGETLB, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
+import { HOST_FRAMES } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { max, min } from '../base/math';
 import { frameAddress, frameCopy } from '../frames/bytes';
+import { pageTakeFresh } from '../frames/cache';
 import { count, event } from '../trace/events';
 import { fileCached, fileDirty, fileOf, filePage } from './file';
 import { framePut } from './frame';
@@ -40,6 +42,7 @@ export function fileObtain(vm: usize, file: usize, at: u64): u32 {
   }
   if (swapped) {
     const slot = load<u32>(pageSlot(chunk, i));
+    pageTakeFresh(HOST_FRAMES, frame);
     frameCopy(frame, slot);
     swapPut(vm, slot);
     bitClear(chunk + SWAPPED, i);

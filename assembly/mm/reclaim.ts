@@ -54,9 +54,14 @@ function frameReclaimed(vm: usize): u32 {
   // One thread at a time; those that waited find what it freed.
   lock(HOST_RECLAIM_LOCK);
   let page = threaded() ? pageGet(HOST_FRAMES) : 0;
-  for (let round: Round = Round.Droppable; page == 0 && round <= Round.Swap; round++) {
-    sweep(round, BATCH);
-    page = pageGet(HOST_FRAMES);
+  for (let attempt: u32 = 0; page == 0 && attempt < ATTEMPTS; attempt++) {
+    let freed: u32 = 0;
+    for (let round: Round = Round.Droppable; page == 0 && round <= Round.Swap; round++) {
+      freed += sweep(round, BATCH);
+      page = pageGet(HOST_FRAMES);
+    }
+    // What came free others may have taken, who need no reclaim: a huge page is hundreds of frames (linux: should_reclaim_retry).
+    if (freed == 0 || !threaded()) break;
   }
   unlock(HOST_RECLAIM_LOCK);
   return page != 0 ? page : noFrame(vm);

@@ -7,7 +7,7 @@ import {
   VM_ACCOUNT, VM_DONTDUMP, VM_HUGETLB, VM_LOCKED, VM_MERGEABLE, VM_NORESERVE, VM_READ, VM_SHARED, VM_WRITE, VMA_FILE,
   VMA_NAME_TEXT, VMA_NAMED,
 } from '../abi/vm-flags';
-import { rangeLock, rangeUnlock } from '../base/chunk-lock';
+import { chunkMissed, rangeLock, rangeUnlock } from '../base/chunk-lock';
 import { VM_LOCKED_VM, VM_NAMES, VM_VMA_HIT } from '../base/layout';
 import { min, pageAlign } from '../base/math';
 import { add, threaded } from '../base/thread';
@@ -74,9 +74,14 @@ const ADVICE_NAME: i32 = -1;
 
 /** madvise_walk_vmas: VMA by VMA in address order; an error ends it at once, holes only make the end ENOMEM. */
 function walkVmas(vm: usize, vpn: u64, end: u64, advice: i32, kind: u32, name: u64): Errno {
-  rangeLock(vm, vpn, end);
-  const errno = walkLocked(vm, vpn, end, advice, kind, name);
-  rangeUnlock(vm, vpn, end);
+  let errno: Errno;
+  let attempts: u32 = 0;
+  do {
+    rangeLock(vm, vpn, end);
+    errno = walkLocked(vm, vpn, end, advice, kind, name);
+    rangeUnlock(vm, vpn, end);
+    // Copies of shared pages need frames, which may be where another vCPU is at work. What is done already stays.
+  } while (errno == Errno.EAGAIN && advice == Madv.Unmergeable && chunkMissed(attempts++));
   return errno;
 }
 

@@ -13,7 +13,7 @@ import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { bitGet, bitSet, bitsAll, bitsCount } from '../base/bits';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
 import {
-  GROUP, groupFirst, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage,
+  GROUP, groupFirst, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage, poolUsed,
 } from '../frames/pool';
 import { slotOf, slotVpn } from '../memslot/table';
 import {
@@ -42,6 +42,7 @@ export enum Broken {
   PageWithoutVma = 9,
   PoolTooLarge = 10,
   ChargeDiffers = 11,
+  CountsAsFresh = 12,
 }
 
 /** First broken invariant, 0 for none. Where: SCRATCH + SCRATCH_SIZE - 8 (u64). */
@@ -67,6 +68,8 @@ export function check(): Broken {
   let e = checkFiles(SCRATCH, frames, arena);
   if (e == Broken.Nothing) e = checkKsm(frames);
   if (e == Broken.Nothing) e = checkCharges();
+  if (e == Broken.Nothing) e = checkUsed(HOST_FRAMES);
+  if (e == Broken.Nothing) e = checkUsed(HOST_ARENA);
   if (e == Broken.Nothing) e = checkPool(HOST_FRAMES, SCRATCH);
   if (e == Broken.Nothing) e = checkPool(HOST_ARENA, frames);
   if (e == Broken.Nothing) e = checkPool(HOST_SWAP, arena);
@@ -126,6 +129,11 @@ function checkPool(pool: usize, bitmap: usize): Broken {
   if (e != Broken.Nothing) return e;
   for (let i: u32 = 0, n = poolBumped(pool); i < n; i++) if (!bitGet(bitmap, i)) return at(poolBase(pool) + i, Broken.Leaked);
   return Broken.Nothing;
+}
+
+/** What was ever handed out counts as used: else it would be handed out again, unzeroed, with what its last owner left. */
+function checkUsed(pool: usize): Broken {
+  return poolUsed(pool) >= poolBumped(pool) ? Broken.Nothing : at(poolBase(pool) + poolUsed(pool), Broken.CountsAsFresh);
 }
 
 function checkVmas(vm: usize, arena: usize): Broken {

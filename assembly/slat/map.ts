@@ -123,7 +123,8 @@ export function slatMapHuge(vm: usize, gfn: u64, entry: u64): bool {
  */
 export function tableFree(vm: usize, table: usize): void {
   if (threaded()) tableForget(vm, table);
-  else forget(vm);
+  // The main thread's, also while threads run: the table may be that of a VM which is not running.
+  forget(vm);
   store<u16>(tableCount(table), 0);
   arenaPut(table);
 }

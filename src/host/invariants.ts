@@ -17,6 +17,7 @@ const SENTENCES = [
   'a page is there without a VMA',
   'the pool is too large to be checked',
   'a VM is charged for other pages than it has',
+  'a page in use counts as one that never was',
 ];
 
 export function sentence(broken: number, core: Core): string {

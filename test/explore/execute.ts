@@ -24,6 +24,8 @@ export interface System {
    * undefined where threads do not wait.
    */
   waits(point: number, what: number): (() => boolean) | undefined;
+  /** Whether `thread` goes on at this point whatever the schedule says: nobody else can tell on which side of it it is. */
+  passes?(thread: number, point: number, what: number): boolean;
   /** Whether `thread` is between two operations at this point: to stop there is no interruption. */
   between(thread: number, point: number, what: number): boolean;
   /** After the last step: all that can be told from outside, as one text. */
@@ -78,6 +80,7 @@ export function execute(system: System, scheduler: Scheduler): Execution {
     for (let current = next(0, true); current !== NOBODY; ) {
       const me = current;
       const ended = (threads[me] as Thread).resume((point, what) => {
+        if (system.passes?.(me, point, what)) return false;
         if (log.push(me, point, what) > STEP_LIMIT * 3) throw new Error('the threads never end');
         waiting[me] = system.waits(point, what);
         current = next(me, system.between(me, point, what));

@@ -11,7 +11,16 @@ const place = (name: string): number => {
 
 export const LOCKS = place('LOCKS');
 export const LOCK_SIZE = place('LOCK_SIZE');
-/** Of the locks in use: a guest of 16 MiB has eight chunks. */
-export const LOCKS_END = LOCKS + 8 * LOCK_SIZE;
+/** Chunks of the largest guest here. */
+export const CHUNKS = 16;
+/** Of the locks in use. */
+export const LOCKS_END = LOCKS + CHUNKS * LOCK_SIZE;
+/** Page caches of a vCPU thread: places in its run record. */
+export const RUN_CACHES = [
+  { from: place('RUN_CACHE_ARENA'), to: place('RUN_LOCAL') },
+  { from: place('RUN_CACHE_FRAMES'), to: place('RUN_CACHE_FRAMES') + 512 },
+];
 export const VM_DEV_LOCK = place('VM_DEV_LOCK');
 export const VM_LOCKED_VM = place('VM_LOCKED_VM');
+/** Of a pool's record, assembly/frames/pool.ts. */
+export const POOL_LOCK = Number(constants('assembly/frames/pool.ts').LOCK);

@@ -26,6 +26,8 @@ export interface MachineSize {
   readonly driver?: boolean;
   /** What else its VMM has: limits, the kind of its memory. */
   readonly vmm?: Pick<VmOptions, 'backing' | 'maxMapCount' | 'memlock' | 'memoryLimit'>;
+  /** What is done with the guest once, after its driver has come up. */
+  readonly prepare?: (vm: Vm) => void;
 }
 
 const WASM_PAGE = 65536;
@@ -40,7 +42,16 @@ export class ExploreMachine {
 
   /** `module`: build/explore.wasm. */
   constructor(module: WebAssembly.Module, size: MachineSize) {
-    const { cpus, frames = 64, swap = 32, arena = 512, ram = 16 * 2 ** 20, driver = true, vmm } = size;
+    const {
+      cpus,
+      frames = 64,
+      swap = 32,
+      arena = 512,
+      ram = 16 * 2 ** 20,
+      driver = true,
+      vmm,
+      prepare,
+    } = size;
     const used = Math.ceil(Core.bytes(frames, arena, swap) / WASM_PAGE);
     const pages = used + Math.ceil((cpus * FIBER_STACK) / WASM_PAGE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -54,6 +65,7 @@ export class ExploreMachine {
       (_, cpu) => new Fiber(module, memory, used * WASM_PAGE + cpu * FIBER_STACK),
     );
     if (driver && this.vm.guest.driver.probe() !== 0) throw new Error('the driver does not bind');
+    prepare?.(this.vm);
     this.#fresh = this.vm.host.checkpoint();
     this.snapshot = new Snapshot(this.vm);
   }

@@ -3,9 +3,11 @@
 import { Func, TransportCommand } from '../../assembly/abi/pvmemcontrol.ts';
 import { Prot } from '../../assembly/abi/status.ts';
 import type { Vm } from '../../src/machine.ts';
+import type { Advice } from '../../src/vmm/process.ts';
 import { hvaAt } from '../support/machines.ts';
 import type { Cpu } from './calls.ts';
 import type { Call } from './fiber.ts';
+import type { MachineSize } from './machine.ts';
 
 export const PAGE = 4096n;
 
@@ -18,7 +20,8 @@ export interface Place {
   readonly word: bigint;
 }
 
-function range(gfn: bigint, pages: bigint, word = gfn * PAGE): Place {
+/** `pages` pages from gfn on; single accesses at `word`. */
+export function range(gfn: bigint, pages: bigint, word = gfn * PAGE): Place {
   return { gpa: gfn * PAGE, len: pages * PAGE, word };
 }
 
@@ -39,7 +42,7 @@ export interface Operation {
 export const farPage = (cpu: number): bigint => (2000n + BigInt(cpu)) * PAGE;
 const FILLER = 1536n * PAGE;
 /** Pages that reclaim can take while vCPUs are at work on those of the place: in a chunk of their own. */
-const SPARE = range(2100n, 4n);
+export const SPARE = range(2100n, 4n);
 
 /** Takes all frames of the pool and locks them, request buffers too: the next page costs one that is there already. */
 export function fillPool(vm: Vm): void {
@@ -55,11 +58,11 @@ export function emptyPool(vm: Vm): void {
 }
 
 /** The pages stay, their SLAT entries go. */
-function zap(vm: Vm, { gpa, len }: Place): void {
+export function zap(vm: Vm, { gpa, len }: Place): void {
   for (const prot of [Prot.Read, Prot.Read | Prot.Write]) vm.vmm.mprotect(hvaAt(vm, gpa), len, prot);
 }
 
-const request = (name: string, func: Func, arg?: (cpu: Cpu) => bigint): Operation => ({
+export const request = (name: string, func: Func, arg?: (cpu: Cpu) => bigint): Operation => ({
   name,
   on: func === Func.Info ? 'device' : 'pages',
   isRequest: true,
@@ -67,7 +70,7 @@ const request = (name: string, func: Func, arg?: (cpu: Cpu) => bigint): Operatio
 });
 
 /** A request that frees frames, and a store that gets one of them: who still writes to it is found out there. */
-const freeing = (name: string, func: Func): Operation => ({
+export const freeing = (name: string, func: Func): Operation => ({
   name,
   on: 'pages',
   isRequest: true,
@@ -129,28 +132,37 @@ export const OPERATIONS: readonly Operation[] = [
   device('DISCONNECT', (cpu) => [cpu.command(TransportCommand.Disconnect), cpu.answer()]),
 ];
 
-/** States of the pages around a place before the threads start. */
-export const STATES = [
-  'untouched',
-  'backed',
-  'swapped and lazily freed',
-  'lazily freed and swapped',
-] as const;
-export type State = (typeof STATES)[number];
+/** A state of the pages around a place before the threads start. */
+export interface State {
+  readonly name: string;
+  bring(vm: Vm, gfns: readonly bigint[]): void;
+}
 
-const PAGED = ['pageout', 'free'] as const;
-
-/** Brings the pages of `gfns` to a state; each page has words of its own. */
-export function bring(vm: Vm, state: State, gfns: readonly bigint[]): void {
-  if (state === 'untouched') return;
+/** The guest writes two words of its own into each page. */
+export function written(vm: Vm, gfns: readonly bigint[]): void {
   for (const gfn of gfns) {
     vm.guest.store(gfn * PAGE, 8, gfn * 0x10001n);
     vm.guest.store(gfn * PAGE + 4088n, 8, gfn * 0x10003n);
   }
-  if (state === 'backed') return;
-  const [even, odd] = state === 'swapped and lazily freed' ? PAGED : [PAGED[1], PAGED[0]];
-  for (const gfn of gfns) vm.vmm.madvise(hvaAt(vm, gfn * PAGE), PAGE, gfn % 2n === 0n ? even : odd);
 }
+
+/** The VMM's advice on each page of its own. */
+export function advise(vm: Vm, gfns: readonly bigint[], advice: (gfn: bigint) => Advice): void {
+  for (const gfn of gfns) vm.vmm.madvise(hvaAt(vm, gfn * PAGE), PAGE, advice(gfn));
+}
+
+const paged = (vm: Vm, gfns: readonly bigint[], even: Advice, odd: Advice): void => {
+  written(vm, gfns);
+  advise(vm, gfns, (gfn) => (gfn % 2n === 0n ? even : odd));
+};
+
+export const STATES: readonly State[] = [
+  { name: 'untouched', bring: () => {} },
+  { name: 'backed', bring: written },
+  { name: 'swapped and lazily freed', bring: (vm, gfns) => paged(vm, gfns, 'pageout', 'free') },
+  { name: 'lazily freed and swapped', bring: (vm, gfns) => paged(vm, gfns, 'free', 'pageout') },
+];
+export const BACKED = STATES[1] as State;
 
 /** Where two operations meet: a place for each of them. */
 export interface Meeting {
@@ -175,3 +187,33 @@ export const MEETINGS: readonly Meeting[] = [
     gfns: [1022n, 1023n, 1024n, 1025n],
   },
 ];
+
+/** A kind of guest memory: a machine that has it, and what is explored on it. */
+export interface Memory {
+  readonly name: string;
+  readonly size: Omit<MachineSize, 'cpus'>;
+  readonly operations: readonly Operation[];
+  readonly states: readonly State[];
+  readonly meetings: readonly Meeting[];
+  /** The tests take one pair in so many. Default: all. */
+  readonly oneIn?: number;
+  /** Its operations take hundreds of steps (TrialPlan.coarse). */
+  readonly coarse?: boolean;
+}
+
+/** Rows of the table above, by name. */
+export const rowsOf = (...names: readonly string[]): Operation[] =>
+  names.map((name) => {
+    const row = OPERATIONS.find((operation) => operation.name === name);
+    if (!row) throw new Error(`no operation ${name}`);
+    return row;
+  });
+
+/** Private anonymous memory in small pages. */
+export const SMALL_PAGES: Memory = {
+  name: 'small pages',
+  size: {},
+  operations: OPERATIONS,
+  states: STATES,
+  meetings: MEETINGS,
+};

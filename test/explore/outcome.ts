@@ -6,6 +6,9 @@ import { Counter } from '../../assembly/abi/events.ts';
 import {
   HOST_FRAMES,
   HOST_SWAP,
+  SCRATCH,
+  STAT_PSS,
+  STAT_RSS,
   VM_COUNTERS,
   VM_DEV_COMMAND,
   VM_DEV_CONNS,
@@ -19,14 +22,14 @@ import {
   VMA_NAME,
   VMA_START,
 } from '../../src/core/layout.ts';
-import type { Vm } from '../../src/machine.ts';
+import type { Region, Vm } from '../../src/machine.ts';
 import { VM_LOCKED_VM } from './layout.ts';
 
 /**
  * `pages`: gfns of the pages that the programs have to do with. `reclaimed`: the programs make the host reclaim pages;
  * how many and which depends on who is at work where (linux: shrink_folio_list goes past a folio whose lock is held, in
- * batches of SWAP_CLUSTER_MAX). Then a page in a frame and the same page in swap count as one state, and a lazily freed
- * page that was not written again counts as gone.
+ * batches of SWAP_CLUSTER_MAX). Then a page in a frame and the same page in swap count as one state, a lazily freed
+ * page that was not written again counts as gone, and where memory is not plain anonymous, a page of zeros as nothing.
  */
 export function stateOf(vm: Vm, pages: readonly bigint[], reclaimed: boolean): string {
   const { core } = vm.host;
@@ -44,6 +47,7 @@ export function stateOf(vm: Vm, pages: readonly bigint[], reclaimed: boolean): s
       : [
           `rss ${field(VM_RSS)} swap ${field(VM_SWAP)}`,
           `free ${core.x.poolFree(HOST_FRAMES)} ${core.x.poolFree(HOST_SWAP)}`,
+          `smaps ${smapsText(vm)}`,
         ]),
     `requests ${counter(Counter.RequestsTotal)} ${counter(Counter.RequestsFailed)}`,
   ].join('\n');
@@ -53,11 +57,23 @@ export function stateOf(vm: Vm, pages: readonly bigint[], reclaimed: boolean): s
 function pageText(vm: Vm, gfn: bigint, reclaimed: boolean): string {
   const { core } = vm.host;
   const letter = vm.observe.pageAt(gfn << 12n);
-  if (reclaimed && letter === 'l') return `${gfn}:.:0:0`;
+  if (reclaimed && 'lLK'.includes(letter)) return `${gfn}:.:0:0`;
   const at = core.x.ramPeek(vm.ptr, gfn << 12n) >>> 0;
   const words =
     at === 0 ? '-' : `${core.readNumber(at).toString(16)}:${core.readNumber(at + 4088).toString(16)}`;
-  return `${gfn}:${reclaimed && 'asd'.includes(letter) ? 'page' : letter}:${words}`;
+  // Of a huge page that is split the zeros become the zero page; of a file clean pages become holes.
+  if (reclaimed && vm.backing !== 'anon' && words === '0:0' && letter !== 'x') return `${gfn}:.:0:0`;
+  return `${gfn}:${reclaimed && 'asdfckhHD'.includes(letter) ? 'page' : letter}:${words}`;
+}
+
+/** The numbers of smaps, of all RAM together, and the blocks of its file. */
+function smapsText(vm: Vm): string {
+  const { core } = vm.host;
+  const [{ hva, size }] = vm.ram as [Region];
+  core.x.rangeStats(vm.ptr, hva >> 12n, (hva + BigInt(size)) >> 12n);
+  const numbers: string[] = [];
+  for (let at = STAT_RSS; at <= STAT_PSS; at += 8) numbers.push(core.readNumber(SCRATCH + at).toString(16));
+  return `${numbers.join(' ')} blocks ${vm.observe.file()?.blocks ?? '-'}`;
 }
 
 function vmaText(vm: Vm): string {
@@ -67,7 +83,7 @@ function vmaText(vm: Vm): string {
   for (let at = core.x.vmaFind(vm.ptr, 0n) >>> 0; at !== 0; at = core.x.vmaNext(vm.ptr, at) >>> 0) {
     const number = core.readU32(at + VMA_ANON);
     if (!anon.has(number)) anon.set(number, anon.size);
-    // The low halves of the numbers: all of RAM lies in 16 MiB.
+    // The low halves of the numbers: all of RAM lies in 32 MiB.
     const [start, end, flags] = [VMA_START, VMA_END, VMA_FLAGS].map((f) => core.readU32(at + f).toString(16));
     out.push(`${start}-${end}/${flags}/${anon.get(number)}/${core.readU32(at + VMA_NAME)}`);
   }

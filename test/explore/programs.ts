@@ -12,11 +12,18 @@ export interface ProgramRow {
   readonly programs: (a: Cpu, b: Cpu) => readonly (readonly Call[])[];
   readonly gfns: readonly bigint[];
   readonly reclaims?: boolean;
+  /** TrialPlan.coarse */
+  readonly coarse?: boolean;
+  /** TrialPlan.only */
+  readonly only?: readonly number[];
   /** Interruptions in a schedule: longer programs have more places for one. */
   readonly interruptions?: number;
   /** Holds for every outcome, whatever the serial orders say. */
   readonly always?: (outcome: string) => boolean;
 }
+
+/** Interruptions at the least. */
+const DEEP = Number(process.env.EXPLORE_INTERRUPTIONS ?? 0);
 
 export function explorePrograms(title: string, machine: ExploreMachine, rows: readonly ProgramRow[]): void {
   describe(title, () => {
@@ -28,9 +35,9 @@ export function explorePrograms(title: string, machine: ExploreMachine, rows: re
     });
 
     it.each(rows.map((row) => [row.name, row] as const))('%s', { timeout: 600_000 }, (name, row) => {
-      const { setUp, programs, gfns, always, reclaims = false, interruptions = 2 } = row;
-      const trial = new Trial({ name, machine, setUp, programs: programs(a, b), pages: gfns, reclaims });
-      schedules += trial.hold({ interruptions });
+      const { setUp, programs, gfns, always, interruptions = 2, ...plan } = row;
+      const trial = new Trial({ ...plan, name, machine, setUp, programs: programs(a, b), pages: gfns });
+      schedules += trial.hold({ interruptions: Math.max(interruptions, DEEP), cap: 10_000_000 });
       for (const outcome of trial.serial.outcomes.keys())
         expect(always?.(outcome) ?? true, outcome).toBe(true);
     });

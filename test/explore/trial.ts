@@ -5,10 +5,10 @@ import { hex } from '../../src/address.ts';
 import type { Vm } from '../../src/machine.ts';
 import type { Execution, System } from './execute.ts';
 import { END, execute, follow, OPERATION } from './execute.ts';
-import type { Bounds, Exploration } from './explorer.ts';
+import type { Bounds, Exploration, Found } from './explorer.ts';
 import { exploreAll } from './explorer.ts';
 import type { Call, Fiber } from './fiber.ts';
-import { LOCK_SIZE, LOCKS, LOCKS_END, VM_DEV_LOCK } from './layout.ts';
+import { LOCK_SIZE, LOCKS, LOCKS_END, RUN_CACHES, VM_DEV_LOCK } from './layout.ts';
 import type { ExploreMachine } from './machine.ts';
 import { stateOf } from './outcome.ts';
 import type { Sabotage } from './sabotage.ts';
@@ -28,6 +28,14 @@ export interface TrialPlan {
   readonly pages: readonly bigint[];
   /** The programs make the host reclaim: stateOf. */
   readonly reclaims?: boolean;
+  /**
+   * For operations that take hundreds of steps (huge pages): a vCPU is not stopped where nobody can tell it from the stop
+   * before. That is where it looks at the same VMA list once more, and, unless the programs reclaim, at its own page caches:
+   * no pool gets empty then, so nobody else takes from them. That somebody does it all the same is an error.
+   */
+  readonly coarse?: boolean;
+  /** Addresses of the words at which a vCPU may be stopped. Default: all; a vCPU that waits is always stopped. */
+  readonly only?: readonly number[];
   /** A defect of the engine. */
   readonly sabotage?: Sabotage;
 }
@@ -38,6 +46,9 @@ export class Trial implements System {
   /** Outcomes of whole operations one after the other; but for those of several steps (Call.steps). */
   readonly serial: Exploration;
   #stepwise = true;
+  /** Who came to a point last, and the VMA list that it looked at there, else 0. */
+  #last = 0;
+  #looked = 0;
 
   constructor(plan: TrialPlan) {
     this.plan = plan;
@@ -45,6 +56,8 @@ export class Trial implements System {
     this.#start();
     this.serial = exploreAll(this, { interruptions: 0 });
     this.#stepwise = false;
+    const broken = [...this.serial.outcomes].find(([outcome]) => /^(BROKEN|error|deadlock)/m.test(outcome));
+    if (broken) throw new Error(this.report(...broken));
   }
 
   #start(): void {
@@ -64,6 +77,25 @@ export class Trial implements System {
     const { u32 } = this.plan.machine.core;
     const before = u32[what >>> 2];
     return () => u32[what >>> 2] !== before;
+  }
+
+  passes(thread: number, point: number, what: number): boolean {
+    if (this.plan.only) return !WAITS.has(point) && !this.plan.only.includes(what);
+    if (!this.plan.coarse) return false;
+    if (!this.plan.reclaims && this.#isOwnCache(thread, what)) return true;
+    const again = point === SyncPoint.Look && this.#looked === what && this.#last === thread;
+    this.#looked = point === SyncPoint.Look ? what : 0;
+    this.#last = thread;
+    return again;
+  }
+
+  #isOwnCache(thread: number, what: number): boolean {
+    const { machine } = this.plan;
+    const owner = this.threads.findIndex((_, cpu) =>
+      RUN_CACHES.some(({ from, to }) => what >= machine.runOf(cpu) + from && what < machine.runOf(cpu) + to),
+    );
+    if (owner !== -1 && owner !== thread) throw new Error('a page cache of another vCPU is needed');
+    return owner !== -1;
   }
 
   between(thread: number, point: number, what: number): boolean {
@@ -106,7 +138,7 @@ export class Trial implements System {
   /** Throws when an exploration found what no serial order gives; the message has a schedule that leads there. */
   expect(exploration: Exploration): void {
     const bad = this.strangers(exploration)[0];
-    if (bad !== undefined) throw new Error(this.report(bad, exploration.outcomes.get(bad)?.schedule ?? []));
+    if (bad !== undefined) throw new Error(this.report(bad, exploration.outcomes.get(bad) as Found));
   }
 
   /** Explores within the bounds, and expects. Returns how many schedules that took, the serial ones included. */
@@ -117,13 +149,13 @@ export class Trial implements System {
   }
 
   /** All that is needed to see an outcome again and to understand it. */
-  report(outcome: string, schedule: Schedule): string {
+  report(outcome: string, { schedule }: Found): string {
     const { log } = this.replay(schedule);
     const steps = log.flatMap((thread, i) =>
       i % 3 === 0 ? `  ${letterOf(thread)} → ${placeOf(log[i + 1] as number, log[i + 2] as number)}` : [],
     );
     return [
-      `${this.plan.name}: no serial order ends like this`,
+      `${this.plan.name}: ${this.serial.outcomes.has(outcome) ? 'a serial order must not end like this' : 'no serial order ends like this'}`,
       `schedule: ${formatSchedule(schedule)}`,
       outcome,
       'serial orders end in:',

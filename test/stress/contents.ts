@@ -1,6 +1,6 @@
 // What the pages hold at a quiet point, against what they may hold.
 import type { Vm } from '../../src/machine.ts';
-import { DROP, ownerOf, PAGE, REGIONS, sliceOf, WORDS } from './regions.ts';
+import { DROP, ownerOf, PAGE, REGIONS, SAME, sliceOf, WORDS } from './regions.ts';
 
 export class Contents {
   readonly #vm: Vm;
@@ -22,7 +22,7 @@ export class Contents {
           const wrong =
             region.name === 'keep'
               ? this.#kept(word, kept.get(at) ?? 0n)
-              : this.#stored(word, at, slice, region === DROP);
+              : this.#stored(word, at, slice, region === DROP || region === SAME);
           if (wrong) out.push(`${region.name}: 0x${at.toString(16)} holds 0x${word.toString(16)}, ${wrong}`);
         }
       }
@@ -34,7 +34,7 @@ export class Contents {
     return word === last ? undefined : `its owner stored 0x${last.toString(16)} last`;
   }
 
-  /** A word that its owner stored, now or earlier; in `DROP` also nothing. */
+  /** A word that its owner stored, now or earlier; in `DROP` and `SAME` also nothing. */
   #stored(word: bigint, at: bigint, slice: number, dropped: boolean): string | undefined {
     const before = this.#seen.get(at);
     if (word === 0n && (dropped || before === undefined)) return undefined;

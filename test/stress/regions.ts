@@ -9,7 +9,7 @@ export interface Pages {
 }
 
 export interface Region extends Pages {
-  readonly name: 'keep' | 'guard' | 'drop';
+  readonly name: 'keep' | 'guard' | 'drop' | 'same';
 }
 
 /** What nobody drops: every store of the owner stays. Over a border of two 2 MiB chunks. */
@@ -19,10 +19,13 @@ export const GUARD: Region = { name: 'guard', first: 1400n, pages: 300n };
 /** What anybody drops: a page holds what its owner stored, or nothing. */
 export const DROP: Region = { name: 'drop', first: 1800n, pages: 700n };
 
+/** Dropped as well; all owners store the same word, so that KSM finds equal pages, in two chunks. */
+export const SAME: Region = { name: 'same', first: 2900n, pages: 400n };
+
 /** Where transport commands at random may put request buffers: the device writes there what it likes. */
 export const BUFFERS: Pages = { first: 100n, pages: 40n };
 
-export const REGIONS: readonly Region[] = [KEEP, GUARD, DROP];
+export const REGIONS: readonly Region[] = [KEEP, GUARD, DROP, SAME];
 
 /** Words of a page that are used, in bytes from its start. */
 export const WORDS = [0n, 4088n] as const;
@@ -31,10 +34,14 @@ export const WORDS = [0n, 4088n] as const;
 export const tagOf = (slice: number, gfn: bigint, owner: number): bigint =>
   (BigInt(slice) << 32n) | (gfn << 8n) | BigInt(owner + 1);
 
+/** What every owner stores into pages of `SAME` in a slice. */
+export const sameOf = (slice: number): bigint => (BigInt(slice) << 32n) | 0x5a_5a5an;
+
 export const ownerOf = (gfn: bigint, cpus: number): number => Number(gfn % BigInt(cpus));
 
 /** The slice in which `word` was stored at a page; undefined when it was not stored there by its owner. */
 export function sliceOf(word: bigint, gfn: bigint, cpus: number): number | undefined {
   const slice = Number(word >> 32n);
-  return word === tagOf(slice, gfn, ownerOf(gfn, cpus)) ? slice : undefined;
+  const isSame = gfn >= SAME.first && gfn < SAME.first + SAME.pages;
+  return word === (isSame ? sameOf(slice) : tagOf(slice, gfn, ownerOf(gfn, cpus))) ? slice : undefined;
 }

@@ -3,7 +3,7 @@ import type { Func } from '../../assembly/abi/pvmemcontrol.ts';
 import type { PlainStep, Program, RepeatEnd } from '../../src/threads/program.ts';
 import type { Random } from '../support/random.ts';
 import type { Pages, Region } from './regions.ts';
-import { BUFFERS, DROP, GUARD, KEEP, ownerOf, PAGE, REGIONS, tagOf, WORDS } from './regions.ts';
+import { BUFFERS, DROP, GUARD, KEEP, ownerOf, PAGE, REGIONS, SAME, sameOf, tagOf, WORDS } from './regions.ts';
 
 /** A step, and what its results in all rounds together must be. */
 interface Planned {
@@ -93,7 +93,9 @@ class CpuPlan {
       () => this.#load(),
       () => this.#loadAny(),
       () => this.#touch(),
-      () => this.#range(DROP, this.#r.pick(['dontneed', 'free'] as const), ['EINVAL']),
+      () => this.#range(this.#dropped(), this.#r.pick(['dontneed', 'free'] as const), ['EINVAL']),
+      // Only of a file that is shared; then a hole is what nobody stored.
+      () => this.#range(this.#dropped(), 'remove', ['EINVAL', 'EACCES']),
       () => this.#range(this.#region(), 'pageout', ['EINVAL']),
       () =>
         this.#range(
@@ -103,7 +105,7 @@ class CpuPlan {
         ),
       () => this.#lock(),
       () => this.#range(this.#region(), 'munlock', []),
-      () => this.#range(this.#region(), 'setVmaAnonName', [], BigInt(this.#r.below(3))),
+      () => this.#range(this.#region(), 'setVmaAnonName', ['EBADF'], BigInt(this.#r.below(3))),
       () => this.#range(this.#region(), this.#r.pick(['mergeable', 'unmergeable', 'dontdump'] as const), []),
       () => this.#vmmDrop(),
       () => this.#info(),
@@ -117,7 +119,7 @@ class CpuPlan {
     const gfn = this.#own(region);
     const at = gfn * PAGE + this.#r.pick(WORDS);
     if (this.#frozen.has(at)) return this.#load();
-    const val = tagOf(this.#o.number, gfn, this.#cpu);
+    const val = region === SAME ? sameOf(this.#o.number) : tagOf(this.#o.number, gfn, this.#cpu);
     if (region === KEEP) this.#o.kept.set(at, val);
     return { step: { store: { gpa: at, val } }, fails: region === GUARD ? ['EFAULT'] : [] };
   }
@@ -138,7 +140,7 @@ class CpuPlan {
   }
 
   #touch(): Planned {
-    const region = this.#r.pick([KEEP, DROP]);
+    const region = this.#r.pick([KEEP, DROP, SAME]);
     return { step: { touch: this.#span(region, 8) }, fails: [] };
   }
 
@@ -155,7 +157,7 @@ class CpuPlan {
 
   /** The VMM itself, from this vCPU's thread. */
   #vmmDrop(): Planned {
-    return { step: { vmm: { call: 'dontneed', ...this.#span(DROP, 24) } }, fails: ['EINVAL'] };
+    return { step: { vmm: { call: 'dontneed', ...this.#span(this.#dropped(), 24) } }, fails: ['EINVAL'] };
   }
 
   #info(): Planned {
@@ -172,6 +174,10 @@ class CpuPlan {
 
   #requestFails(fails: readonly string[]): readonly string[] | 'any' {
     return this.#o.registers === undefined ? fails : 'any';
+  }
+
+  #dropped(): Region {
+    return this.#r.pick([DROP, SAME]);
   }
 
   #region(): Region {
