@@ -97,11 +97,18 @@ describe('checkpoints', () => {
 });
 
 describe('events', () => {
-  const event = (seq: number, cause: number, kind: string, cpu: number, text: string): EventRecord => ({
+  const event = (
+    seq: number,
+    cause: number,
+    kind: string,
+    cpu: number,
+    text: string,
+    vm = 0,
+  ): EventRecord => ({
     seq,
     cause,
     kind,
-    vm: 0,
+    vm,
     cpu,
     detail: {},
     text,
@@ -110,7 +117,7 @@ describe('events', () => {
     event(1, 0, 'exit', 0, 'exit MMIO write'),
     event(2, 1, 'request', 0, 'dontneed 0x4000'),
     event(3, 2, 'zap', 1, '8 entries'),
-    event(4, 99, 'vma-split', 1, 'VMA split'),
+    event(4, 99, 'vma-split', 1, 'VMA split', 1),
   ];
 
   it.each([
@@ -119,12 +126,15 @@ describe('events', () => {
     ['kind:zap,exit', [1, 3]],
     ['cpu:1', [3, 4]],
     ['cpu:1 kind:vma', [4]],
+    ['vm:b', [4]],
+    ['vm:0 kind:zap', []],
+    ['vm:a cpu:1', [3]],
     ['seq:2', [2, 3]],
     ['0x4000', [2]],
     ['MMIO', [1]],
     ['nothing like it', []],
   ])('filter "%s"', (filter, seqs) => {
-    expect(events.filter(matches(filter)).map((e) => e.seq)).toEqual(seqs);
+    expect(events.filter(matches(filter, ['a', 'b'])).map((e) => e.seq)).toEqual(seqs);
   });
 
   it('depth follows the cause, and an unknown cause is the top', () => {

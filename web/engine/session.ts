@@ -122,11 +122,12 @@ export class Session implements EnginePort {
 
   events(filter: string) {
     return this.#answer((): EventList => {
-      const { events } = this.#current().host;
+      const { host, vms } = this.#current();
+      const { events } = host;
       const total = events.next - 1;
       // Without a filter only the rows themselves are read back, not the whole ring.
       const records = events.records(filter.trim() === '' ? total - EVENT_ROWS + 1 : 0);
-      const fitting = records.filter(matches(filter));
+      const fitting = records.filter(matches(filter, [...vms.keys()]));
       const whole = filter.trim() === '';
       return {
         records: fitting.slice(-EVENT_ROWS),
