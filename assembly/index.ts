@@ -21,6 +21,8 @@ export { madvise, mprotect, munmap, setAnonName } from './mm/syscalls';
 export { vmaFind, vmaNext } from './mm/vma';
 export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
 export { slotOf } from './memslot/table';
+export { pageCounts, pageFlags } from './observe/page-flags';
+export { pagemap, pagemapNext } from './observe/pagemap';
 export { walkEntry } from './observe/walk';
 export { fileBlocks, pageLetter, rangeStats } from './observe/stats';
 export { ksmSharers, pageBacking } from './observe/page';

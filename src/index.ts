@@ -19,21 +19,36 @@ export type {
   CoreSegment,
 } from './observe/core-types.ts';
 export type {
+  MemoryStatus,
+  PagemapRun,
+  PageType,
+  PageTypes,
+  PageTypesOptions,
+  SmapsRollup,
+} from './observe/proc-types.ts';
+export type {
   Action,
   Builtin,
+  Each,
   Expectation,
   FlatStep,
+  HostMemory,
   LaneResult,
+  MachineBuild,
   ParsedScenario,
   RunState,
+  Sample,
   Scenario,
   ScenarioVm,
+  ScenarioVms,
   Step,
   StepResult,
 } from './scenario/index.ts';
 export {
   builtin,
   builtins,
+  changeIn,
+  createMachine,
   flatten,
   loadScenario,
   parseScenario,

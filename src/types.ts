@@ -158,6 +158,7 @@ export interface Vma {
   readonly size: number;
   readonly rss: number;
   readonly pss: number;
+  readonly pssDirty: number;
   readonly sharedClean: number;
   readonly sharedDirty: number;
   readonly privateClean: number;

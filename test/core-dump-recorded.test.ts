@@ -30,6 +30,7 @@ const golden = JSON.parse(readFileSync('test/golden/core/mappings.json', 'utf8')
 const EMPTY: Vma = {
   ...{ start: 0n as Hva, end: 0n as Hva, perm: '', flags: [], name: undefined, anonVma: 0, size: 0, rss: 0 },
   ...{ pss: 0, sharedClean: 0, sharedDirty: 0, privateClean: 0, privateDirty: 0, anonymous: 0, ksm: 0 },
+  pssDirty: 0,
   ...{ lazyFree: 0, anonHugePages: 0, swap: 0, swapPss: 0, sharedHugetlb: 0, privateHugetlb: 0, locked: 0 },
 };
 

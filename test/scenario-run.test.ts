@@ -1,19 +1,23 @@
 // Scenarios on the engine: what a step reports, what counts as an expectation, and time travel of a run.
 import { describe, expect, it } from 'vitest';
-import { createSandbox } from '../src/index.ts';
 import type { Vm } from '../src/machine.ts';
 import { builtins } from '../src/scenario/builtins/index.ts';
 import { COUNTERS } from '../src/scenario/counters.ts';
-import { loadScenario, ScenarioRun, type StepResult, sandboxOptions } from '../src/scenario/index.ts';
+import { createMachine, loadScenario, ScenarioRun, type StepResult } from '../src/scenario/index.ts';
+import type { Params } from '../src/scenario/params.ts';
 import type { CoreBuild } from '../src/types.ts';
 
 const text = (steps: string, machine = 'memory: 64M'): string =>
   `version: 1\nmachine: { ${machine} }\nsteps:\n${steps}`;
 
-async function start(yaml: string, core: CoreBuild = 'release'): Promise<{ run: ScenarioRun; vm: Vm }> {
-  const scenario = loadScenario(yaml);
-  const vm = await createSandbox({ ...sandboxOptions(scenario.machine), core });
-  return { run: new ScenarioRun(scenario, vm), vm };
+async function start(
+  yaml: string,
+  core: CoreBuild = 'release',
+  params: Params = {},
+): Promise<{ run: ScenarioRun; vm: Vm }> {
+  const scenario = loadScenario(yaml, 'test', params);
+  const vms = await createMachine(scenario.machine, { core });
+  return { run: new ScenarioRun(scenario, vms), vm: [...vms.values()][0] as Vm };
 }
 function all(run: ScenarioRun): StepResult[] {
   const results: StepResult[] = [];
@@ -164,11 +168,15 @@ describe('scenario run › time travel', () => {
   });
 });
 
+/** An eighth of the size: in full they run in savings.test.ts. */
+const OVERCOMMIT = { guest: '128M', pool: '256M', swap: '128M', job: '64M', pairs: 16, left: '8M' };
+const small = (name: string): Params => (name.startsWith('overcommit') ? OVERCOMMIT : {});
+
 describe.each(['release', 'debug'] as const)('scenario run › built-ins on the %s core', (core) => {
   it.each(builtins.map((b) => [b.name, b.text] as const))(
     '%s: every expectation holds, no invariant is broken',
-    async (_name, yaml) => {
-      const { run, vm } = await start(yaml, core);
+    async (name, yaml) => {
+      const { run, vm } = await start(yaml, core, small(name));
       expect(all(run).flatMap((r) => r.expectations.filter((e) => !e.ok))).toEqual([]);
       expect(run.passed).toBeGreaterThan(4);
       expect(run.unexpected).toBe(0);

@@ -111,12 +111,15 @@ export function fileReadFault(vm: usize, vpn: u64, vma: usize, chunk: usize): St
   return Status.Ok;
 }
 
-/** A write where nothing is mapped, through a shared mapping. */
+/** A write where nothing is mapped, through a shared mapping. The page is dirty at once (fault_dirty_shared_page), too. */
 export function fileWriteFault(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
-  const frame = fileObtain(vm, fileOf(vma), filePage(vma, vpn));
+  const file = fileOf(vma);
+  const at = filePage(vma, vpn);
+  const frame = fileObtain(vm, file, at);
   if (frame == 0) return Status.OutOfMemory;
   if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) return Status.OutOfMemory;
+  fileDirty(file, at);
   fileEntry(vm, vpn, chunk, frame, true, true);
   count(vm, Counter.FaultsMinor);
   event(EventKind.Fault, vm, 0, vpn, 0x66, 0);

@@ -198,10 +198,22 @@ function isSpecial(chunk: usize): bool {
 
 /** Give back a chunk in which nothing is mapped, and its node with the last chunk. */
 export function chunkDrop(vm: usize, vpn: u64, node: usize, index: u32, chunk: usize): void {
+  chunkTake(node, index, chunk);
+  nodeSettle(vm, vpn, node, 1);
+}
+
+/** Give back chunk `index` of a node; nodeSettle is to follow. */
+// @ts-ignore: decorator
+@inline
+export function chunkTake(node: usize, index: u32, chunk: usize): void {
   store<u32>(node + (<usize>index << 2), 0);
   store<u8>(node + index, 0, NODE_HINTS);
   arenaPut(chunk);
-  if (addChunk(node, -1) != 0 || threaded()) return;
+}
+
+/** `taken` chunks were given back: the node, which contains vpn, goes with the last one. */
+export function nodeSettle(vm: usize, vpn: u64, node: usize, taken: u32): void {
+  if (addChunk(node, -(<i32>taken)) != 0 || threaded()) return;
   store<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2), 0);
   arenaPut(node);
 }

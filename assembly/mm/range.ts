@@ -1,23 +1,24 @@
 // What DONTNEED, FREE, PAGEOUT and MPROTECT do to the pages of a range, chunk by chunk and word by word.
 // Cost follows the chunks that are there. The caller has decided on VMAs; this room knows only pages.
-import { HOST_FRAMES, VM_LAZY, VM_MEMORY } from '../base/layout';
+import { HOST_FRAMES, VM_LAZY, VM_MEMORY, VM_RSS } from '../base/layout';
+import { lock, unlock } from '../base/lock';
 import { add } from '../base/thread';
 import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { Counter } from '../abi/events';
 import { pagePut, pagePutChunk } from '../frames/cache';
+import { groupPut, poolLock } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
-  addBacked, addSwapped, BACKED, CHUNK_KSM, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, DIRTY, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, LAZY,
-  KSM, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, pageSlot, planeEmpty, SWAPPED, WRITABLE,
+  addBacked, addSwapped, BACKED, CHUNK_KSM, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, chunkTake, DIRTY, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, LAZY,
+  KSM, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, nodeSettle, pageSlot, planeEmpty, SWAPPED, WRITABLE,
 } from './page-state';
 import { ksmUnshare } from './unshare';
 import { folioOf, isWhole, tableDropped } from './huge';
 import { mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
 import { pageOut } from './page-out';
 import { uncharge } from './charge';
-import { groupPut } from './frame';
 import { fileMapped } from './file';
 import { swapPut } from './swap';
 
@@ -59,13 +60,11 @@ function drop(vm: usize, vpn: u64, end: u64, payer: usize): void {
     const chunk = chunkAt(node, index);
     const stop = min(((vpn >> 9) + 1) << 9, end);
     const hints = load<u8>(node + index, NODE_HINTS);
-    if ((hints & HINT_SPECIAL) != 0 && stop - vpn == 512 && isWhole(chunk) && load<u32>(chunk, CHUNK_KSM) == 0) {
-      // A huge page and nothing else.
-      if ((hints & HINT_LAZY) != 0) uncountLazy(vm, chunk, 0, 512);
-      groupPut(payer, folioOf(chunk));
-      addBacked(vm, node, index, -512);
-      chunkDrop(vm, vpn, node, index, chunk);
-    } else if ((hints & HINT_SPECIAL) != 0) {
+    if ((hints & HINT_SPECIAL) != 0) {
+      if (stop - vpn == 512 && isHugePage(chunk)) {
+        vpn = dropHugePages(vm, vpn, end, node, payer);
+        continue;
+      }
       mixedDrop(vm, vpn & ~(<u64>511), chunk, <u32>vpn & 511, <u32>(vpn & 511) + <u32>(stop - vpn));
       if (stop - vpn != 512) chunkSettle(vm, vpn, node, index, chunk);
       else tableDrop(vm, vpn, node, index, chunk);
@@ -88,6 +87,38 @@ function drop(vm: usize, vpn: u64, end: u64, payer: usize): void {
     }
     vpn = stop;
   }
+}
+
+/** Whether there is a huge page in the chunk, mapped wholly, and nothing else. */
+// @ts-ignore: decorator
+@inline
+function isHugePage(chunk: usize): bool {
+  return isWhole(chunk) && load<u32>(chunk, CHUNK_KSM) == 0;
+}
+
+/** The huge page at vpn and those that follow it in the same GiB, up to `end`. Returns the page behind the last. */
+function dropHugePages(vm: usize, vpn: u64, end: u64, node: usize, payer: usize): u64 {
+  const first = chunkIndex(vpn);
+  const stop = <u32>min(512, <u64>first + ((end - vpn) >> 9));
+  let lazy: u64 = 0;
+  let index = first;
+  lock(poolLock(HOST_FRAMES));
+  do {
+    const chunk = chunkAt(node, index);
+    const hints = load<u8>(node + index, NODE_HINTS);
+    if ((hints & HINT_SPECIAL) == 0 || !isHugePage(chunk)) break;
+    if ((hints & HINT_LAZY) != 0) lazy += bitsCount(chunk + LAZY, 0, 512);
+    groupPut(HOST_FRAMES, folioOf(chunk));
+    store<u16>(node + (<usize>index << 1), 0, NODE_BACKED);
+    chunkTake(node, index, chunk);
+  } while (++index < stop);
+  unlock(poolLock(HOST_FRAMES));
+  const pages = <u64>(index - first) << 9;
+  add(vm, VM_LAZY, -lazy);
+  add(vm, VM_RSS, -pages);
+  uncharge(payer, VM_MEMORY, pages);
+  nodeSettle(vm, vpn, node, index - first);
+  return vpn + pages;
 }
 
 /** All of a chunk was dropped, and with it the table (9.4). What KSM remembers stays until it comes by. */

@@ -15,7 +15,7 @@ import {
 } from '../mm/page-state';
 import { VMA_FLAGS } from '../mm/vma';
 
-// What rangeStats leaves at SCRATCH, u64 each; src/core/layout.ts has the same numbers. Pages, but for the last.
+// What rangeStats leaves at SCRATCH, u64 each; src/core/layout.ts has the same numbers. Pages, but for the shares.
 export const STAT_RSS: usize = 0;
 export const STAT_PRIVATE_DIRTY: usize = 8;
 export const STAT_LAZY: usize = 16;
@@ -27,8 +27,10 @@ export const STAT_KSM: usize = 56;
 export const STAT_ANON: usize = 64;
 export const STAT_ANON_HUGE: usize = 72;
 export const STAT_HUGETLB: usize = 80;
-/** Bytes × 4096, as Linux sums it up. */
+/** Bytes × 4096, as Linux sums shares up: of all pages, of the dirty ones, of the anonymous ones. */
 export const STAT_PSS: usize = 88;
+export const STAT_PSS_DIRTY: usize = 96;
+export const STAT_PSS_ANON: usize = 104;
 
 const PSS_PAGE: u64 = 4096 << 12;
 
@@ -40,7 +42,7 @@ function plus(stat: usize, by: u64): void {
 
 /** Pages of [vpn, end), which is in one VMA. */
 export function rangeStats(vm: usize, vpn: u64, end: u64): void {
-  memory.fill(SCRATCH, 0, STAT_PSS + 8);
+  memory.fill(SCRATCH, 0, STAT_PSS_ANON + 8);
   const vma = vmaOf(vm, vpn);
   if (vma == 0) return;
   // A shared mapping's swap is the file's, mapped or not.
@@ -98,6 +100,8 @@ function plainStats(chunk: usize, from: u32, to: u32): void {
   plus(STAT_LAZY, lazy);
   plus(STAT_ZERO, zero);
   plus(STAT_PSS, backed * PSS_PAGE);
+  plus(STAT_PSS_DIRTY, dirty * PSS_PAGE);
+  plus(STAT_PSS_ANON, backed * PSS_PAGE);
 }
 
 function mixedStats(vm: usize, base: u64, chunk: usize, from: u32, to: u32, vma: usize): void {
@@ -130,11 +134,16 @@ function mixedStats(vm: usize, base: u64, chunk: usize, from: u32, to: u32, vma:
       dirty = dirty || (bitGet(chunk + PART, i) && folioIsDirty(chunk));
       lazy = bitGet(chunk + LAZY, i) && !dirty;
     }
-    if (!bitGet(chunk + FILE, i)) plus(STAT_ANON, 1);
+    const share = PSS_PAGE / sharers;
+    if (!bitGet(chunk + FILE, i)) {
+      plus(STAT_ANON, 1);
+      plus(STAT_PSS_ANON, share);
+    }
     if (lazy) plus(STAT_LAZY, 1);
     if (sharers > 1) plus(dirty ? STAT_SHARED_DIRTY : STAT_SHARED_CLEAN, 1);
     else if (dirty) plus(STAT_PRIVATE_DIRTY, 1);
-    plus(STAT_PSS, PSS_PAGE / sharers);
+    plus(STAT_PSS, share);
+    if (dirty) plus(STAT_PSS_DIRTY, share);
   }
 }
 

@@ -98,16 +98,19 @@ export async function eventsCommand(
   file: string,
   o: InspectOptions & { readonly kind?: readonly string[] },
 ): Promise<ExitCode> {
-  const { vm } = await runTo(io, file, o);
+  const { vm, vms } = await runTo(io, file, o);
+  const names = vms.size > 1 ? [...vms.keys()] : undefined;
   const wanted = (e: EventRecord): boolean =>
     (!o.kind?.length || o.kind.includes(e.kind)) && (o.vm === undefined || e.vm === vm.id);
   const events = vm.host.events.records().filter(wanted);
   if (o.format === 'json') io.out(toJson({ events }));
-  else for (const e of events) io.out(o.format === 'ndjson' ? toJsonLine(e) : formatEvent(e));
+  else for (const e of events) io.out(o.format === 'ndjson' ? toJsonLine(e) : formatEvent(e, names));
   return ExitCode.Ok;
 }
 
-function formatEvent(e: EventRecord): string {
+/** `names`: of the VMs, where there are several. */
+function formatEvent(e: EventRecord, names: readonly string[] | undefined): string {
   const cause = e.cause > 0 ? `← ${e.cause}` : '';
-  return `${String(e.seq).padStart(7)} ${cause.padEnd(9)} cpu${e.cpu} ${e.kind.padEnd(10)} ${e.text}\n`;
+  const on = `${names ? `${names[e.vm] ?? e.vm} ` : ''}cpu${e.cpu}`;
+  return `${String(e.seq).padStart(7)} ${cause.padEnd(9)} ${on} ${e.kind.padEnd(10)} ${e.text}\n`;
 }

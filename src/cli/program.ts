@@ -10,6 +10,14 @@ import { ExitCode, formatError } from './diagnostics.ts';
 import { eventsCommand, type InspectOptions, smapsCommand, walkCommand } from './inspect-commands.ts';
 import { colorsFor, type Io } from './io.ts';
 import { toJson } from './json.ts';
+import {
+  type PagemapOptions,
+  type PageTypesCommandOptions,
+  pagemapCommand,
+  pageTypesCommand,
+  rollupCommand,
+  statusCommand,
+} from './proc-commands.ts';
 import { type RunOptions, runCommand } from './run-command.ts';
 import { parseFile } from './scenarios.ts';
 
@@ -125,6 +133,45 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
     ['text', 'json'],
     'smaps builtin:guard-pages --at 5',
   ).action(async (file: string, options: InspectOptions) => done(await smapsCommand(io, file, options)));
+
+  inspect(
+    'smaps-rollup <file>',
+    'their sums as /proc/PID/smaps_rollup shows them',
+    ['text', 'json'],
+    'smaps-rollup builtin:sample-dontneed --at 3',
+  ).action(async (file: string, options: InspectOptions) => done(await rollupCommand(io, file, options)));
+
+  inspect(
+    'status <file>',
+    'the memory lines of /proc/PID/status',
+    ['text', 'json'],
+    'status builtin:sample-dontneed --at 3',
+  ).action(async (file: string, options: InspectOptions) => done(await statusCommand(io, file, options)));
+
+  inspect(
+    'pagemap <file>',
+    'pages of the VMM and their frames or swap slots, as /proc/PID/pagemap has them',
+    ['text', 'json'],
+    'pagemap builtin:sample-dontneed --at 3',
+    'pagemap scenario.yaml --gpa 1G --len 2M --raw',
+  )
+    .option('--gpa <address>', 'begin at this guest-physical address (default: all RAM)')
+    .option('--len <size>', 'so many bytes (default: one page)')
+    .option('--raw', 'entries in hex, a line a page')
+    .action(async (file: string, options: PagemapOptions) => done(await pagemapCommand(io, file, options)));
+
+  inspect(
+    'page-types <file>',
+    'how many pages have which flags, as the tool page-types prints it',
+    ['text', 'json'],
+    'page-types builtin:sample-dontneed --at 3',
+    'page-types scenario.yaml --host --raw',
+  )
+    .option('--host', 'all frames of the host, not only pages of the VMM')
+    .option('--raw', 'with flags for kernel developers, and those of pagemap')
+    .action(async (file: string, options: PageTypesCommandOptions) =>
+      done(await pageTypesCommand(io, file, options)),
+    );
 
   inspect(
     'walk <file>',

@@ -87,12 +87,12 @@ export async function runTo(
   const name = named ?? names[0];
   if (name === undefined || !names.includes(name)) {
     const hint = suggestion(named ?? '', names);
-    throw new SlatboxError('SLB-047', `--vm: there is no VM "${named}" in ${file}`, hint);
+    throw new SlatboxError('SLB-048', `--vm: there is no VM "${named}" in ${file}`, hint);
   }
   const vms = await openMachine(scenario, build);
   const run = new ScenarioRun(scenario, vms);
   const end = stepsUntil(run, at);
   while (run.position < end) await run.next();
   await closeAll(vms);
-  return { vm: vms.get(name) as Vm, run, scenario };
+  return { vm: vms.get(name) as Vm, vms, run, scenario };
 }

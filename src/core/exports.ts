@@ -79,6 +79,10 @@ export interface CoreExports {
   pageBacking(vm: Ptr, vpn: bigint): void;
   /** (VM u32, –, vpn u64) at SCRATCH, at most `limit`; how many there are. */
   ksmSharers(frame: number, limit: number): number;
+  pagemap(vm: Ptr, vpn: bigint, pages: number): void;
+  pagemapNext(vm: Ptr, vpn: bigint, end: bigint): bigint;
+  pageFlags(first: number, count: number): void;
+  pageCounts(first: number, count: number): void;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;
   check(): number;

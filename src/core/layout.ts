@@ -6,6 +6,7 @@ export const SCRATCH = 0x61000;
 export const SCRATCH_SIZE = 0x100000;
 export const EVENTS = 0x161000;
 export const RUN_BASE = 0x400000;
+export const HUGE_ZERO_PAGE = 0x600000;
 export const DYNAMIC = 0x800000;
 
 export const HOST_FRAMES = HOST + 0;
@@ -27,6 +28,7 @@ export const VM_DEV_STATE = 112;
 export const VM_DEV_PAYLOAD = 120;
 export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
+export const VM_LOCKED_VM = 208;
 export const VM_HUGETLB = 216;
 export const VM_MEMORY = 224;
 export const VM_MEMORY_MAX = 232;
@@ -48,6 +50,8 @@ export const STAT_ANON = 64;
 export const STAT_ANON_HUGE = 72;
 export const STAT_HUGETLB = 80;
 export const STAT_PSS = 88;
+export const STAT_PSS_DIRTY = 96;
+export const STAT_PSS_ANON = 104;
 
 // What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
 export const PAGE_FRAME = 0;

@@ -5,6 +5,9 @@ import { loadCore } from '../core/load.ts';
 import { SlatboxError } from '../errors.ts';
 import { EventLog } from '../observe/events.ts';
 import { requestName } from '../observe/names.ts';
+import { readPageCounts, readPageFlags } from '../observe/page-flags.ts';
+import { pageTypesText, readHostPageTypes } from '../observe/page-types.ts';
+import type { PageTypes, PageTypesOptions } from '../observe/proc-types.ts';
 import { parseSize } from '../size.ts';
 import { assertThreads } from '../threads/spawn.ts';
 import type { HostOptions, VmOptions } from '../types.ts';
@@ -63,6 +66,26 @@ export class Host {
   /** Bytes in use for SLAT tables, page state, VMAs, slots and connections of all VMs. */
   metadataBytes(): number {
     return this.#pool(HOST_ARENA).used * PAGE;
+  }
+
+  /** /proc/kpageflags: an entry for each of `count` frames from `pfn` on, at most 2^24 (SlatboxError SLB-022). Which flags are kept: docs/model-limits.md. */
+  kpageflags(pfn: number, count: number): BigUint64Array {
+    return readPageFlags(this.core, pfn, count);
+  }
+
+  /** /proc/kpagecount: how many page table entries map each of these frames. Errors as kpageflags. */
+  kpagecount(pfn: number, count: number): BigUint64Array {
+    return readPageCounts(this.core, pfn, count);
+  }
+
+  /** What the tool page-types counts on this host: its frames and the zero page. */
+  pageTypes(options: PageTypesOptions = {}): PageTypes {
+    return readHostPageTypes(this.core, options);
+  }
+
+  /** The same as the tool prints it. */
+  pageTypesText(options: PageTypesOptions = {}): string {
+    return pageTypesText(this.pageTypes(options));
   }
 
   #pool(pool: number): { total: number; free: number; used: number } {

@@ -16,7 +16,7 @@ import {
 import type { Counters } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { FUNC_NAMES } from './names.ts';
-import { readVmas } from './vmas.ts';
+import { readRollup } from './vmas.ts';
 
 const NAMES: Readonly<Record<string, Counter>> = {
   'faults.minor': Counter.FaultsMinor,
@@ -43,9 +43,6 @@ const NAMES: Readonly<Record<string, Counter>> = {
 
 const HUGE = 2 ** 21;
 
-/** Only pages that KSM shares count for less than their size. */
-const pss = (vm: Vm): number => readVmas(vm).reduce((sum, vma) => sum + vma.pss, 0);
-
 export function readCounters(vm: Vm): Counters {
   const { core } = vm.host;
   const counter = (n: number): number => core.readNumber(vm.ptr + VM_COUNTERS + n * 8);
@@ -53,7 +50,8 @@ export function readCounters(vm: Vm): Counters {
   const frames = vm.host.frames();
   const out: Record<string, number> = {
     'host.rss': rss,
-    'host.pss': vm.host.ksm.pagesShared === 0 ? rss : pss(vm),
+    // Only pages that KSM shares count for less than their size.
+    'host.pss': vm.host.ksm.pagesShared === 0 ? rss : readRollup(vm).pss,
     'host.hugetlb': core.readNumber(vm.ptr + VM_HUGETLB) * HUGE,
     'ksm.shared': vm.host.ksm.pagesShared,
     'ksm.saved': vm.host.ksm.pagesSaved * PAGE_SIZE,

@@ -10,8 +10,12 @@ import { coreDump } from './core-dump.ts';
 import type { CoreDump, CoreDumpOptions } from './core-types.ts';
 import { readCounters } from './counters.ts';
 import { readPage } from './page.ts';
-import { smapsText } from './smaps.ts';
-import { readVmas } from './vmas.ts';
+import { pageTypesText, readPageTypes } from './page-types.ts';
+import { readPagemap, readRuns } from './pagemap.ts';
+import type { MemoryStatus, PagemapRun, PageTypes, PageTypesOptions, SmapsRollup } from './proc-types.ts';
+import { rollupText, smapsText } from './smaps.ts';
+import { readStatus, statusText } from './status.ts';
+import { readRollup, readVmas } from './vmas.ts';
 import { readWalk } from './walk.ts';
 
 const LENSES: readonly Lens[] = ['backing', 'slat', 'protection'];
@@ -37,6 +41,49 @@ export class Observe {
   /** /proc/PID/smaps of the RAM mappings, in Linux's format. */
   smapsText(): string {
     return smapsText(this.vmas());
+  }
+
+  /** /proc/PID/smaps_rollup of the RAM mappings. */
+  smapsRollup(): SmapsRollup {
+    return readRollup(this.#vm);
+  }
+
+  /** The same in Linux's format. */
+  smapsRollupText(): string {
+    return rollupText(this.smapsRollup());
+  }
+
+  /** The memory lines of /proc/PID/status, as far as guest RAM goes. */
+  status(): MemoryStatus {
+    return readStatus(this.#vm);
+  }
+
+  /** The same in Linux's format. */
+  statusText(): string {
+    return statusText(this.status());
+  }
+
+  /**
+   * Entries of /proc/PID/pagemap, one for each page of [from, to), bits as in Linux's pagemap.rst. At most 2^24; from and to
+   * are multiples of 4096 (SlatboxError SLB-022).
+   */
+  pagemap(from: AddressLike, to: AddressLike): BigUint64Array {
+    return readPagemap(this.#vm, hvaOf(from), hvaOf(to));
+  }
+
+  /** The same as runs of pages that follow each other, in address order; what was never touched costs nothing. */
+  pagemapRuns(from: AddressLike, to: AddressLike): Iterable<PagemapRun> {
+    return readRuns(this.#vm, hvaOf(from), hvaOf(to));
+  }
+
+  /** What `page-types --pid` counts: pages of the VMM's RAM mappings by their kpageflags, swapped ones as pages without flags. */
+  pageTypes(options: PageTypesOptions = {}): PageTypes {
+    return readPageTypes(this.#vm, options);
+  }
+
+  /** The same as the tool prints it. */
+  pageTypesText(options: PageTypesOptions = {}): string {
+    return pageTypesText(this.pageTypes(options));
   }
 
   /** The core file that Linux would write of the VMM, as far as guest RAM goes. SlatboxError SLB-010 for a filter that cannot be. */

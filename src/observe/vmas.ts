@@ -1,4 +1,5 @@
-// VMAs with their smaps numbers. Reference: linux fs/proc/task_mmu.c.
+// VMAs with their smaps numbers, and the sums of smaps_rollup. Reference: linux 6.18 fs/proc/task_mmu.c (smaps_account,
+// show_smaps_rollup).
 import {
   VM_ACCOUNT,
   VM_DONTDUMP,
@@ -25,6 +26,8 @@ import {
   STAT_LAZY,
   STAT_PRIVATE_DIRTY,
   STAT_PSS,
+  STAT_PSS_ANON,
+  STAT_PSS_DIRTY,
   STAT_RSS,
   STAT_SHARED_CLEAN,
   STAT_SHARED_DIRTY,
@@ -37,6 +40,7 @@ import {
 } from '../core/layout.ts';
 import type { MappedFile, Vma } from '../types.ts';
 import type { Vm } from '../vm.ts';
+import type { SmapsRollup } from './proc-types.ts';
 
 /** show_smap_vma_flags: in the order of the flag bits. VM_MAYREAD, -WRITE, -EXEC are always there. */
 const MNEMONICS: readonly (readonly [number, string])[] = [
@@ -61,13 +65,57 @@ const MNEMONICS: readonly (readonly [number, string])[] = [
 const PAGE = 4096;
 const KIB = 1024;
 
-export function readVmas(vm: Vm): Vma[] {
+/** Shares of a VMA as Linux sums them up, in 1/4096 of a byte. */
+interface Shares {
+  readonly pss: number;
+  readonly pssDirty: number;
+  readonly pssAnon: number;
+}
+/** What is shown of a share: whole kB, here in bytes. */
+const shown = (share: number): number => Math.floor(share / (KIB * PAGE)) * KIB;
+
+export const readVmas = (vm: Vm): Vma[] => readMappings(vm).map(([vma]) => vma);
+
+function readMappings(vm: Vm): (readonly [Vma, Shares])[] {
   const { core } = vm.host;
-  const out: Vma[] = [];
+  const out: (readonly [Vma, Shares])[] = [];
   for (let at = core.x.vmaFind(vm.ptr, 0n) >>> 0; at !== 0; at = core.x.vmaNext(vm.ptr, at) >>> 0) {
     out.push(readVma(vm, at));
   }
   return out;
+}
+
+/** Numbers of all VMAs in one. Shares are summed first, so they may come to more than those of the VMAs. */
+export function readRollup(vm: Vm): SmapsRollup {
+  const mappings = readMappings(vm);
+  const sum = (size: (vma: Vma, shares: Shares) => number): number =>
+    mappings.reduce((n, [vma, shares]) => n + size(vma, shares), 0);
+  const pss = sum((_, shares) => shares.pss);
+  const pssAnon = sum((_, shares) => shares.pssAnon);
+  return {
+    start: mappings[0]?.[0].start ?? (0n as Hva),
+    end: mappings.at(-1)?.[0].end ?? (0n as Hva),
+    rss: sum((vma) => vma.rss),
+    pss: shown(pss),
+    pssDirty: shown(sum((_, shares) => shares.pssDirty)),
+    pssAnon: shown(pssAnon),
+    // Files are memfds.
+    pssFile: 0,
+    pssShmem: shown(pss - pssAnon),
+    sharedClean: sum((vma) => vma.sharedClean),
+    sharedDirty: sum((vma) => vma.sharedDirty),
+    privateClean: sum((vma) => vma.privateClean),
+    privateDirty: sum((vma) => vma.privateDirty),
+    anonymous: sum((vma) => vma.anonymous),
+    ksm: sum((vma) => vma.ksm),
+    lazyFree: sum((vma) => vma.lazyFree),
+    anonHugePages: sum((vma) => vma.anonHugePages),
+    sharedHugetlb: sum((vma) => vma.sharedHugetlb),
+    privateHugetlb: sum((vma) => vma.privateHugetlb),
+    swap: sum((vma) => vma.swap),
+    swapPss: sum((vma) => vma.swapPss),
+    locked: shown(sum((vma, shares) => (vma.flags.includes('lo') ? shares.pss : 0))),
+  };
 }
 
 /** RAM is one memfd a region, and private hugetlb memory a file that the kernel makes. */
@@ -91,7 +139,7 @@ export function fileAt(vm: Vm, hva: Hva): MappedFile | undefined {
   return flags & VMA_FILE ? fileOf(vm, flags, hva) : undefined;
 }
 
-function readVma(vm: Vm, at: number): Vma {
+function readVma(vm: Vm, at: number): readonly [Vma, Shares] {
   const { core, names } = vm.host;
   const start = core.readU64(at + VMA_START);
   const end = core.readU64(at + VMA_END);
@@ -105,9 +153,14 @@ function readVma(vm: Vm, at: number): Vma {
   const swap = bytes(STAT_SWAP);
   const hugetlb = bytes(STAT_HUGETLB);
   const isShared = (flags & VM_SHARED) !== 0;
-  // Linux sums shares up in 1/4096 of a byte and shows whole kB.
-  const pss = Math.floor(core.readNumber(SCRATCH + STAT_PSS) / (KIB * PAGE)) * KIB;
-  return {
+  const share = (stat: number): number => core.readNumber(SCRATCH + stat);
+  const shares = {
+    pss: share(STAT_PSS),
+    pssDirty: share(STAT_PSS_DIRTY),
+    pssAnon: share(STAT_PSS_ANON),
+  };
+  const pss = shown(shares.pss);
+  const vma: Vma = {
     start: (start << 12n) as Hva,
     end: (end << 12n) as Hva,
     perm: `${flags & VM_READ ? 'r' : '-'}${flags & VM_WRITE ? 'w' : '-'}-${isShared ? 's' : 'p'}`,
@@ -118,6 +171,7 @@ function readVma(vm: Vm, at: number): Vma {
     size: Number((end - start) << 12n),
     rss,
     pss,
+    pssDirty: shown(shares.pssDirty),
     sharedClean,
     sharedDirty,
     privateClean: rss - privateDirty - sharedClean - sharedDirty,
@@ -134,4 +188,5 @@ function readVma(vm: Vm, at: number): Vma {
     swapPss: isShared ? 0 : swap,
     locked: flags & VM_LOCKED ? pss : 0,
   };
+  return [vma, shares];
 }

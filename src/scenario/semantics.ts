@@ -179,7 +179,15 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
 
   function action(kind: string, args: Raw, at: Path, around: readonly string[]): void {
     if (args.vm !== undefined) vm(args.vm, [...at, 'vm']);
-    const cpus = cpusOf(args.vm === undefined ? around : [args.vm as string]);
+    const on = args.vm === undefined ? around : [args.vm as string];
+    const cpus = cpusOf(on);
+    if (kind === 'free-report' && on.some((name) => specs.get(name)?.backing?.kind === 'memfd_priv')) {
+      wrong(
+        at,
+        'not on memfd_priv',
+        'a VMM would punch holes in the file behind the private mapping: not modelled',
+      );
+    }
     for (const key of INTEGERS) u64(args[key], [...at, key], LIMITS[`${kind}.${key}`]);
     if (args.size !== undefined && ![1, 2, 4, 8].includes(args.size as number)) {
       wrong([...at, 'size'], `${args.size} is not an access size`, 'an access has 1, 2, 4 or 8 bytes');

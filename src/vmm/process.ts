@@ -4,7 +4,7 @@ import { Errno } from '../../assembly/abi/errno.ts';
 import { Madv, Status } from '../../assembly/abi/status.ts';
 import type { Gpa, Hva } from '../address.ts';
 import { gpa as gpaOf, hva as hvaOfLike } from '../address.ts';
-import { isSharedFile } from '../backing.ts';
+import { isHugetlb, isSharedFile } from '../backing.ts';
 import { SLOT_BASE, SLOT_VPN } from '../core/layout.ts';
 import type { AddressLike, HostAccess } from '../types.ts';
 import type { Vm } from '../vm.ts';
@@ -54,7 +54,8 @@ export class Process {
 
   /**
    * write(2) of one value to the bytes of the memory file that [hva, hva + len) maps, or would map: the mappings are not
-   * used. `bytes` were written: less than len with ENODEV, where there is no memory file, or ENOMEM, without a frame.
+   * used. `bytes` were written: less than len with ENODEV, where there is no memory file, EINVAL, where it has no write
+   * (hugetlbfs), ENOMEM, without a frame, EFAULT, outside RAM.
    */
   fileWrite(hva: bigint, len: bigint, byte: number): { readonly errno: Errno; readonly bytes: number } {
     const { core } = this.#vm.host;
@@ -64,14 +65,20 @@ export class Process {
       const n = Math.min(4096 - inPage, Number(hva + len - at));
       const page = core.x.fileWrite(this.#vm.ptr, at >> 12n) >>> 0;
       if (page === 0) {
-        const none = core.x.fileBlocks(this.#vm.ptr, at >> 12n) < 0;
-        return { errno: none ? Errno.ENODEV : Errno.ENOMEM, bytes };
+        return { errno: this.#unwritten(at), bytes };
       }
       core.u8.fill(byte, page + inPage, page + inPage + n);
       bytes += n;
       at += BigInt(n);
     }
     return { errno: Errno.OK, bytes };
+  }
+
+  #unwritten(at: bigint): Errno {
+    const { host, ptr, ram, backing } = this.#vm;
+    if (!ram.some(({ hva, size }) => at >= hva && at < hva + BigInt(size))) return Errno.EFAULT;
+    if (host.core.x.fileBlocks(ptr, at >> 12n) < 0) return Errno.ENODEV;
+    return isHugetlb(backing) ? Errno.EINVAL : Errno.ENOMEM;
   }
 
   /**

@@ -3,26 +3,26 @@
 export const kernelStacks = `version: 1
 title: Kernel stacks given back when threads die
 about: |
-  A thread pool grows to 2048 threads and shrinks to 1024, four times. A kernel stack is 16 KiB; Linux keeps those of
+  A thread pool of 1024 threads shrinks to 512 and grows again, three times. A kernel stack is 16 KiB; Linux keeps those of
   dead threads for the next ones, and so the host keeps them too. One guest says nothing, one drops each stack as its
   thread dies (DONTNEED), one marks it as free to take (FREE). The first is never told; the second pays four page
   faults for each new thread; the third pays none as long as the host is not short, and the host takes what it needs
   when it is. Assumed: the pages of a stack lie together (no VMAP_STACK: then it is four requests of a page each).
 machine:
   memory: 256M
-  pool: 160M
+  pool: 80M
   swap: 64M
   vms: { keep: {}, drop: {}, lazy: {} }
-params: { threads: 1024, stacks: 32M }
+params: { threads: 512, stacks: 16M }
 steps:
   - each:
       steps:
         - info: {}
         - touch: { gpa: 64M, len: "\${stacks}", write: true }
-  - sample: 2048 threads each
+  - sample: 1024 threads each
   - note: Every second thread dies, and is there again in the next round
   - repeat:
-      times: 4
+      times: 3
       steps:
         - each:
             vms: [drop]
@@ -49,12 +49,12 @@ steps:
               - expect: { born.exit: none }
   - sample: all threads are back
   - expect:
-      keep.faults.minor: 8193
-      drop.faults.minor: 24577
-      lazy.faults.minor: 8193
+      keep.faults.minor: 4097
+      drop.faults.minor: 10241
+      lazy.faults.minor: 4097
       keep.hostcalls.total: 0
-      drop.hostcalls.dontneed: 4096
-      lazy.hostcalls.free: 4096
+      drop.hostcalls.dontneed: 1536
+      lazy.hostcalls.free: 1536
   - note: They die once more, and the host runs short
   - each:
       vms: [drop]
@@ -65,12 +65,12 @@ steps:
       steps:
         - repeat: { times: "\${threads}", advance: 32K, steps: [{ free: { gpa: 64M, len: 16K } }] }
   - sample: half of the threads are dead
-  - touch: { vm: keep, gpa: 128M, len: 92M, write: true, id: pressure }
-  - sample: keep needs 92M more
+  - touch: { vm: keep, gpa: 128M, len: 46M, write: true, id: pressure }
+  - sample: keep needs 46M more
   - expect:
       pressure.exit: none
-      drop.host.rss: 16M+4K
-      lazy.host.rss: { max: 20M }
-      lazy.reclaim.lazyfree: { min: 3000 }
+      drop.host.rss: 8M+4K
+      lazy.host.rss: { max: 10M+4K }
+      lazy.reclaim.lazyfree: { min: 1536 }
       swap.used: 0
 `;

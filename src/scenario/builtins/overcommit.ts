@@ -17,8 +17,8 @@ steps:
   - each:
       steps:
         - touch: { gpa: 64M, len: "\${job}", write: true, id: job }
-        - sample: the job has its memory
-${ended}        - sample: the job has ended
+        - sample: job runs
+${ended}        - sample: job is over
 ${after}`;
 
 const pairs = (step: string): string => `        - repeat:
@@ -40,7 +40,8 @@ export const overcommitNothing = overcommit(
       job.exit: OUT_OF_MEMORY
       all.exits.oom: 2
       swap.used: "\${swap}"
-      all.host.rss: { max: "\${pool}" }
+      pool.used: "\${pool}"
+      all.host.rss: "\${pool}"
 `,
 );
 
