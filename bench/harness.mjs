@@ -64,3 +64,10 @@ export function mustAgree(what, engine, control) {
   if (BigInt(engine) !== BigInt(control))
     throw new Error(`${what}: the engine computed ${engine}, the control ${control}`);
 }
+
+/**
+ * Figures for cases whose value is nanoseconds of a page: how many pages a second that is.
+ * @param {readonly { what: string, value: number }[]} parts @returns {import('./judge.mjs').Figure[]}
+ */
+export const perSecond = (parts) =>
+  parts.map(({ what, value }) => ({ what: `${what}, a second`, value: 1e3 / value, unit: 'million pages' }));

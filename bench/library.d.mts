@@ -70,3 +70,4 @@ export declare function panels(rows: readonly Row[]): Panel[];
 export declare function picture(panels: readonly Panel[], caption: string): string;
 export declare function boundText(bound: Bound | null, unit: string): string;
 export declare function number(value: number | null): string;
+export declare function withoutHugePages(kib: number, bytes: number): string | undefined;

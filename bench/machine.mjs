@@ -22,6 +22,7 @@ export const BUFFER = 0x1840;
 
 export const PAGE = 4096;
 export const MIB = 2 ** 20;
+export const HUGE = 2 * MIB;
 export const GIB = 2 ** 30;
 /** Guest RAM for measurements begins here. */
 export const FIRST = 2 * MIB;
@@ -111,5 +112,12 @@ export class Machine {
   touch(gpa, len) {
     const pages = Number(this.core.x.vcpuTouch(this.run, BigInt(gpa), BigInt(len), 1, 1));
     if (pages !== len / PAGE) throw new Error(`touched ${pages} of ${len / PAGE} pages`);
+  }
+
+  /** Stores 8 bytes every `stride` bytes. @param {number} gpa @param {number} len @param {number} stride */
+  touchEach(gpa, len, stride) {
+    const n = len / stride;
+    const done = this.core.x.vcpuStride(this.run, BigInt(gpa), BigInt(len), BigInt(stride), n, 1);
+    if (done !== n) throw new Error(`stored to ${done} of ${n} places`);
   }
 }

@@ -66,6 +66,15 @@ export function startNative(compiled, cpus) {
   };
 }
 
+/**
+ * Why a round on huge pages measured something else: Linux gives them when it has them and is allowed to. `kib`: of
+ * AnonHugePages in smaps, of `bytes` that were to be in them. Undefined when all were.
+ */
+export const withoutHugePages = (/** @type {number} */ kib, /** @type {number} */ bytes) =>
+  kib * 1024 >= bytes
+    ? undefined
+    : `Linux had ${kib} of ${bytes / 1024} KiB in huge pages (smaps, AnonHugePages); transparent_hugepage/enabled?`;
+
 /** First line of `NAME --version`, or nothing when there is no such program. */
 function version(/** @type {string} */ name) {
   try {

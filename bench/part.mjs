@@ -3,7 +3,10 @@
 //   node bench/part.mjs JSON     with what `Part` says; prints the rows as JSON.
 import { judge } from './judge.mjs';
 import { hitJs, hitLoop } from './measure/access.mjs';
+import { dontneedGibHuge, firstTouchHuge } from './measure/huge.mjs';
+import { ksmScan } from './measure/ksm.mjs';
 import { dontneedGib, firstTouch, mprotectGib } from './measure/memory.mjs';
+import { reclaim, swapIn, swapOut } from './measure/pressure.mjs';
 import { memoryGuest, startupCold, wasmSize } from './measure/process.mjs';
 import { rangeLarge, rangeSmall, rangeSmallJs } from './measure/range.mjs';
 import { dontneedOne, info } from './measure/request.mjs';
@@ -25,8 +28,14 @@ const MEASURE = {
   info,
   'dontneed-1': dontneedOne,
   'dontneed-1g': dontneedGib,
+  'dontneed-1g-2m': dontneedGibHuge,
   'mprotect-1g': mprotectGib,
   'first-touch': firstTouch,
+  'first-touch-2m': firstTouchHuge,
+  'swap-out': swapOut,
+  'swap-in': swapIn,
+  reclaim,
+  'ksm-scan': ksmScan,
   'hit-loop': hitLoop,
   'hit-js': hitJs,
   'range-large': rangeLarge,

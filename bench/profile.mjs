@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 const FOLDER = `${PROJECT}build/profile`;
-const WORK = ['info', 'dontneed-1', 'mprotect-1', 'first-touch', 'hit-js'];
+const WORK = ['info', 'dontneed-1', 'mprotect-1', 'first-touch', 'swap', 'ksm-scan', 'hit-js'];
 const TARGETS = { plain: 'release', threads: 'release-threads' };
 /** Less than that of the samples is not told. */
 const LEAST = 0.02;

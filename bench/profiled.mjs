@@ -3,11 +3,14 @@
 import { COMMAND_GPA, FIRST, Func, GIB, Machine, MIB, PAGE, RING } from './machine.mjs';
 
 const [, , work = '', build = '', seconds = ''] = process.argv;
-const machine = await Machine.open(/** @type {import('./context.mjs').Build} */ (build), { memory: '1G' });
+const AREA = 256 * MIB;
+const machine = await Machine.open(/** @type {import('./context.mjs').Build} */ (build), {
+  memory: '1G',
+  swap: AREA,
+});
 const { u32, x } = machine.core;
 const { buffer, run } = machine;
 const { ptr } = machine.vm;
-const AREA = 256 * MIB;
 
 function request(/** @type {number} */ code, /** @type {number} */ gpa, /** @type {number} */ len) {
   u32[buffer] = code;
@@ -33,13 +36,23 @@ const WORK = {
     machine.request(Func.Dontneed, FIRST, AREA);
     machine.touch(FIRST, AREA);
   },
+  swap: () => {
+    machine.touch(FIRST, AREA);
+    machine.request(Func.Pageout, FIRST, AREA);
+  },
+  'ksm-scan': () => x.ksmScan(),
   'hit-js': () => x.vcpuLoadAt(run, FIRST, 8, 0),
 };
 /** So many between two looks at the clock. */
-const BATCH = work === 'first-touch' ? 1 : 10_000;
+const BATCH = ['first-touch', 'swap', 'ksm-scan'].includes(work) ? 1 : 10_000;
 
 const one = WORK[work];
 if (!one) throw new Error(`work is one of ${Object.keys(WORK).join(' ')}`);
+if (work === 'ksm-scan') {
+  // Pages of which no two are equal: what a scan costs when nothing changes any more.
+  machine.request(Func.Mergeable, FIRST, AREA);
+  for (let gpa = FIRST; gpa < FIRST + AREA; gpa += PAGE) machine.vm.guest.store(gpa, 4, gpa);
+}
 if (work === 'hit-js') machine.touch(FIRST, PAGE);
 for (const end = Date.now() + Number(seconds) * 1000; Date.now() < end; )
   for (let i = 0; i < BATCH; i++) one();

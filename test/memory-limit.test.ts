@@ -2,7 +2,8 @@
 // Reference: linux 6.18 mm/memcontrol.c, Documentation/admin-guide/cgroup-v2.rst (memory).
 import { describe, expect, it } from 'vitest';
 import type { Host, Vm } from '../src/machine.ts';
-import { createHost } from '../src/machine.ts';
+import { createHost, createSandbox } from '../src/machine.ts';
+import { loadScenario, ScenarioRun, sandboxOptions } from '../src/scenario/index.ts';
 import type { Program } from '../src/threads/program.ts';
 import type { BackingKind, VmOptions } from '../src/types.ts';
 import { BUILDS, hvaAt, letters, MIB, machine, PAGE } from './support/machines.ts';
@@ -322,6 +323,27 @@ describe('memory limit › vCPUs on threads', () => {
     await vm.run(programs(1));
     expect(vm.observe.counters()).toMatchObject({ 'host.hugetlb': CPUS * HUGE, 'memory.current': 0 });
     sound(vm.host);
+  });
+});
+
+describe('memory limit › scenarios', () => {
+  const TEXT = `
+version: 1
+machine: { memory: 8M, memoryLimit: 32K, swapLimit: 16K }
+steps:
+  - fill: { gpa: 1M, len: 64K, byte: 1, id: much }
+  - expect: { much.exit: OUT_OF_MEMORY, much.pages: 12, memory.current: 32K, memory.swap.current: 16K, memory.events.oom: 1 }
+  - load: { gpa: 1M, id: read }
+  - expect: { read.exit: OUT_OF_MEMORY }
+`;
+
+  it('limits of the machine, and what they lead to', async () => {
+    const scenario = loadScenario(TEXT);
+    const run = new ScenarioRun(scenario, await createSandbox(sandboxOptions(scenario.machine)));
+    const failed: string[] = [];
+    for (let step = run.step(); step !== undefined; step = run.step()) if (!step.ok) failed.push(step.text);
+    expect(failed).toEqual([]);
+    expect([run.passed, run.unexpected]).toEqual([6, 0]);
   });
 });
 

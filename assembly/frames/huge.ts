@@ -2,7 +2,7 @@
 import { Fail } from '../abi/fail';
 import { HOST_FRAMES } from '../base/layout';
 import { lock, unlock } from '../base/lock';
-import { frameZero } from './bytes';
+import { framesZero } from './bytes';
 import { fails } from './fail';
 import { GROUP, groupPop, groupPut, poolBase, poolBump, poolBumped, poolFresh, poolHigh, poolLock, poolPut, poolRegroup } from './pool';
 
@@ -18,7 +18,7 @@ export function hugeGetZeroed(): u32 {
     else if (poolRegroup(HOST_FRAMES)) first = groupPop(HOST_FRAMES);
   }
   unlock(poolLock(HOST_FRAMES));
-  if (first != 0 && !fresh) for (let i: u32 = 0; i < GROUP; i++) frameZero(first + i);
+  if (first != 0 && !fresh) framesZero(first, GROUP);
   return first;
 }
 

@@ -5,14 +5,11 @@
 //
 // ╒═ item (ksm_rmap_item) ═ 8 bytes in the page at CHUNK_KSM, one for each page of the chunk ═╕
 // │ 0 seen u32: sum of the contents when last looked at, 0 never │ 4 stable node u32          │
-// ╞═ entry of the unstable tree, 24 bytes ════════════════════════════════════════════════════╡
-// │ 0 next in its bucket u32 │ 4 VM u32 │ 8 vpn u64 │ 16 sum u64                               │
 // ╘═══════════════════════════════════════════════════════════════════════════════════════════╛
 import { Counter, EventKind } from '../abi/events';
 import { VM_MERGEABLE } from '../abi/vm-flags';
 import {
-  HOST_KSM_FREE, HOST_KSM_NODES, HOST_KSM_PAGES, HOST_KSM_SCANS, HOST_KSM_STABLE, HOST_KSM_UNSTABLE, HOST_VM_COUNT, VM_BASE,
-  VM_DIR_LEN, VM_LAZY, VM_SIZE, VPN_BASE,
+  HOST_KSM_SCANS, HOST_KSM_STABLE, HOST_KSM_UNSTABLE, HOST_VM_COUNT, VM_BASE, VM_DIR_LEN, VM_LAZY, VM_SIZE, VPN_BASE,
 } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { add } from '../base/thread';
@@ -22,7 +19,11 @@ import { frameMapped, frameMappings, frameNode } from '../frames/shared';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import { folioSplit } from './huge';
-import { ksmStart, ksmUnmapped, NODE_FRAME, NODE_ITEMS, NODE_NEXT, NODE_SIZE, NODE_SUM } from './ksm-page';
+import { ksmStart, ksmUnmapped, NODE_FRAME, NODE_ITEMS, NODE_NEXT, NODE_SUM } from './ksm-page';
+import {
+  bucketOf, ENTRY_SUM, ENTRY_VM, ENTRY_VPN, link, nodeFree, nodeGet, stablePrune, unlink, unstableAdd, unstableFree,
+  unstableRemove,
+} from './ksm-tree';
 import { vmaFrom } from './look-up';
 import {
   BACKED, CHUNK_KSM, CHUNK_NODE, chunkAt, chunkIndex, chunkOf, chunkSettle, DIRTY, FILE, hint, HINT_SPECIAL, KSM, LAZY, nextChunk, nodeOf,
@@ -37,35 +38,6 @@ import { VMA_ANON, VMA_END, VMA_FLAGS, VMA_START } from './vma';
 const MAX_SHARING: u32 = 256;
 
 const ITEM_NODE: usize = 4;
-const ENTRY_VM: usize = 4;
-const ENTRY_VPN: usize = 8;
-const ENTRY_SUM: usize = 16;
-const ENTRY_SIZE: usize = 24;
-
-/** A table of buckets: a page of 1024 pages of 1024 buckets, u32 each, made as they are needed. */
-function bucketOf(root: usize, sum: u64): usize {
-  let table: usize = load<u32>(root);
-  if (table == 0) {
-    table = metadataGet();
-    if (table == 0) return 0;
-    store<u32>(root, <u32>table);
-  }
-  const p = table + ((<usize>sum & 1023) << 2);
-  if (load<u32>(p) == 0) {
-    const page = metadataGet();
-    if (page == 0) return 0;
-    store<u32>(p, <u32>page);
-  }
-  return <usize>load<u32>(p) + ((<usize>(sum >> 10) & 1023) << 2);
-}
-
-function tableFree(root: usize): void {
-  const table: usize = load<u32>(root);
-  if (table == 0) return;
-  for (let p = table; p < table + 4096; p += 4) if (load<u32>(p) != 0) arenaPut(load<u32>(p));
-  arenaPut(table);
-  store<u32>(root, 0);
-}
 
 /** One full scan. */
 export function ksmScan(): void {
@@ -165,10 +137,14 @@ function look(vm: usize, vpn: u64, chunk: usize): void {
   if (item == 0) return;
   const i = <u32>vpn & 511;
   const frame = load<u32>(pageSlot(chunk, i));
-  const sum = frameSum(frame);
-  if (bitGet(chunk + KSM, i)) {
-    if (load<u32>(item, ITEM_NODE) == <u32>frameNode(frame)) return;
+  const shared = bitGet(chunk + KSM, i);
+  let sum: u64;
+  if (shared) {
+    const own = frameNode(frame);
+    if (load<u32>(item, ITEM_NODE) == <u32>own) return;
+    sum = load<u64>(own, NODE_SUM); // nobody can have written it since
   } else {
+    sum = frameSum(frame);
     detach(item);
     const seen = <u32>sum | 1; // 0 is: never
     if (load<u32>(item) != seen) {
@@ -176,7 +152,7 @@ function look(vm: usize, vpn: u64, chunk: usize): void {
       return;
     }
   }
-  const node = stableSearch(frame, sum);
+  const node = stableSearch(frame, sum, shared);
   detach(item);
   if (node != 0) {
     if (merge(vm, vpn, node, 0)) attach(item, node);
@@ -200,83 +176,27 @@ function holds(entry: usize, frame: u32): bool {
 }
 
 /**
- * stable_tree_search: the node of the frame itself, or the first copy of the same contents that has room. Copies that are
- * no longer mapped are gone. One that is found and still has room with one more moves to the front.
+ * stable_tree_search: the node of the frame itself, if it is a shared one, or the first copy of the same contents that has
+ * room. Copies that are no longer mapped are passed over. One that is found and still has room with one more moves to the
+ * front: pages of zeros may have thousands of copies, and the first that has room is mostly the first of all.
  */
-function stableSearch(frame: u32, sum: u64): usize {
+function stableSearch(frame: u32, sum: u64, shared: bool): usize {
   const bucket = bucketOf(HOST_KSM_STABLE, sum);
   if (bucket == 0) return 0;
-  prune(bucket);
   let found: usize = 0;
-  for (let node: usize = load<u32>(bucket); node != 0; node = load<u32>(node, NODE_NEXT)) {
+  for (let node: usize = load<u32>(bucket); node != 0 && (shared || found == 0); node = load<u32>(node, NODE_NEXT)) {
     if (load<u64>(node, NODE_SUM) != sum) continue;
     const copy = load<u32>(node, NODE_FRAME);
-    if (copy == 0) continue; // nobody maps it any more
+    if (copy == 0) continue;
     if (copy == frame) return node;
     const items = load<u32>(node, NODE_ITEMS);
     if (found == 0 && items != 0 && items < MAX_SHARING && frameEqual(copy, frame)) found = node;
   }
-  if (found != 0 && load<u32>(found, NODE_ITEMS) + 1 < MAX_SHARING) {
+  if (found != 0 && load<u32>(found, NODE_ITEMS) + 1 < MAX_SHARING && load<u32>(bucket) != <u32>found) {
     unlink(bucket, found);
     link(bucket, found);
   }
   return found;
-}
-
-function link(bucket: usize, node: usize): void {
-  store<u32>(node, load<u32>(bucket), NODE_NEXT);
-  store<u32>(bucket, <u32>node);
-}
-
-function unlink(bucket: usize, node: usize): void {
-  if (load<u32>(bucket) == <u32>node) {
-    store<u32>(bucket, load<u32>(node, NODE_NEXT));
-    return;
-  }
-  let p: usize = load<u32>(bucket);
-  while (load<u32>(p, NODE_NEXT) != <u32>node) p = load<u32>(p, NODE_NEXT);
-  store<u32>(p, load<u32>(node, NODE_NEXT), NODE_NEXT);
-}
-
-/** Nodes that nobody maps leave their bucket; they come free when no item is noted there. */
-function prune(bucket: usize): void {
-  for (let node: usize = load<u32>(bucket); node != 0; ) {
-    const next: usize = load<u32>(node, NODE_NEXT);
-    if (load<u32>(node, NODE_FRAME) == 0 && load<u32>(node, NODE_ITEMS) == 0) {
-      unlink(bucket, node);
-      nodeFree(node);
-    }
-    node = next;
-  }
-}
-
-function stablePrune(): void {
-  const table: usize = load<u32>(HOST_KSM_STABLE);
-  if (table == 0) return;
-  for (let p = table; p < table + 4096; p += 4) {
-    const page: usize = load<u32>(p);
-    if (page == 0) continue;
-    for (let bucket = page; bucket < page + 4096; bucket += 4) prune(bucket);
-  }
-  if (load<u32>(HOST_KSM_NODES) == 0) tableFree(HOST_KSM_STABLE);
-}
-
-/** Mappings of shared pages beyond the first of each: the frames that sharing saves. */
-export function ksmSaved(): u32 {
-  const table: usize = load<u32>(HOST_KSM_STABLE);
-  if (table == 0) return 0;
-  let saved: u32 = 0;
-  for (let p = table; p < table + 4096; p += 4) {
-    const page: usize = load<u32>(p);
-    if (page == 0) continue;
-    for (let bucket = page; bucket < page + 4096; bucket += 4) {
-      for (let node: usize = load<u32>(bucket); node != 0; node = load<u32>(node, NODE_NEXT)) {
-        const frame = load<u32>(node, NODE_FRAME);
-        if (frame != 0) saved += frameMappings(frame) - 1;
-      }
-    }
-  }
-  return saved;
 }
 
 /** try_to_merge_two_pages: the one looked at becomes the shared page, the one that waited joins it. */
@@ -302,7 +222,7 @@ function mergeTwo(vm: usize, vpn: u64, item: usize, entry: usize, bucket: usize,
     link(stable, node);
     return;
   }
-  unlinkEntry(bucket, entry);
+  unstableRemove(bucket, entry);
   link(stable, node);
   attach(itemOf(otherVm, otherVpn, chunkOf(otherVm, otherVpn)), node);
   attach(item, node);
@@ -340,72 +260,4 @@ function merge(vm: usize, vpn: u64, node: usize, sum: u64): bool {
   else framePut(vm, frame);
   count(vm, Counter.KsmMerged);
   return true;
-}
-
-// ── what both trees are made of ──
-
-/** A node or an entry from the list of free ones at `list`, of which there are some more from a metadata page. */
-function recordGet(list: usize, size: usize): usize {
-  if (load<u32>(list) == 0) {
-    const page = metadataGet();
-    if (page == 0) return 0;
-    // The first record of a page links the pages, so that check() finds them.
-    store<u32>(page, load<u32>(HOST_KSM_PAGES));
-    store<u32>(HOST_KSM_PAGES, <u32>page);
-    for (let p = page + size; p + size <= page + 4096; p += size) recordPut(list, p);
-  }
-  const record: usize = load<u32>(list);
-  store<u32>(list, load<u32>(record, NODE_NEXT));
-  return record;
-}
-
-function recordPut(list: usize, record: usize): void {
-  store<u32>(record, load<u32>(list), NODE_NEXT);
-  store<u32>(list, <u32>record);
-}
-
-function nodeGet(): usize {
-  const node = recordGet(HOST_KSM_FREE, NODE_SIZE);
-  if (node != 0) store<u32>(HOST_KSM_NODES, load<u32>(HOST_KSM_NODES) + 1);
-  return node;
-}
-
-function nodeFree(node: usize): void {
-  recordPut(HOST_KSM_FREE, node);
-  store<u32>(HOST_KSM_NODES, load<u32>(HOST_KSM_NODES) - 1);
-}
-
-function unstableAdd(bucket: usize, vm: usize, vpn: u64, sum: u64): void {
-  const entry = recordGet(HOST_KSM_FREE, NODE_SIZE);
-  if (entry == 0) return;
-  store<u32>(entry, load<u32>(bucket));
-  store<u32>(entry, <u32>vm, ENTRY_VM);
-  store<u64>(entry, vpn, ENTRY_VPN);
-  store<u64>(entry, sum, ENTRY_SUM);
-  store<u32>(bucket, <u32>entry);
-}
-
-function unlinkEntry(bucket: usize, entry: usize): void {
-  let p = bucket;
-  while (load<u32>(p) != <u32>entry) p = load<u32>(p);
-  store<u32>(p, load<u32>(entry));
-  recordPut(HOST_KSM_FREE, entry);
-}
-
-/** The scan is over: what waited goes. */
-function unstableFree(): void {
-  const table: usize = load<u32>(HOST_KSM_UNSTABLE);
-  if (table == 0) return;
-  for (let p = table; p < table + 4096; p += 4) {
-    const page: usize = load<u32>(p);
-    if (page == 0) continue;
-    for (let bucket = page; bucket < page + 4096; bucket += 4) {
-      for (let entry: usize = load<u32>(bucket); entry != 0; ) {
-        const next: usize = load<u32>(entry);
-        recordPut(HOST_KSM_FREE, entry);
-        entry = next;
-      }
-    }
-  }
-  tableFree(HOST_KSM_UNSTABLE);
 }

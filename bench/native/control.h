@@ -38,6 +38,8 @@ double since(enum clock clock, double start);
 // Guest RAM as a VMM maps it: private, anonymous, not reserved, 4 KiB pages only.
 uint8_t *map_ram(size_t bytes);
 void touch(uint8_t *ram, size_t bytes);
+// The same with every page touched, and in the next round again if that wants as much.
+uint8_t *touched_ram(size_t bytes);
 
 struct result info(uint64_t n);
 struct result dontneed_one(uint64_t n);
@@ -47,6 +49,10 @@ struct result mprotect_one(uint64_t n);
 struct result mprotect_touched(uint64_t mib, uint64_t n);
 struct result first_touch(uint64_t mib);
 struct result zero_pages(uint64_t kib, uint64_t passes);
+struct result dontneed_huge(uint64_t mib);
+struct result zero_huge(uint64_t mib);
+struct result copy(const char *what, uint64_t kib);
+struct result ksm_scan(uint64_t nth, uint64_t pages);
 struct result walk(const char *kind, uint64_t pages, uint64_t stride, uint64_t n);
 struct result plane(const char *op, uint64_t span, uint64_t pages, uint64_t n);
 struct result mixed(uint64_t turns);

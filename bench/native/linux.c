@@ -25,7 +25,7 @@ void touch(uint8_t *ram, size_t bytes) {
 
 // Guest RAM of that size with every page touched; the same as in the last round, if that wanted as much. It is not
 // unmapped at the end of a round: another thread of the crew may still be measuring in this address space.
-static uint8_t *touched_ram(size_t bytes) {
+uint8_t *touched_ram(size_t bytes) {
   OWN uint8_t *ram;
   OWN size_t mapped;
   if (mapped != bytes) {

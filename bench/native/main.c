@@ -17,6 +17,7 @@ int control(const char *line, struct result *r) {
   uint64_t a = 0, b = 0, c = 0;
   if (sscanf(line, "walk %31s %lu %lu %lu", op, &a, &b, &c) == 4) *r = walk(op, a, b, c);
   else if (sscanf(line, "plane %31s %lu %lu %lu", op, &a, &b, &c) == 4) *r = plane(op, a, b, c);
+  else if (sscanf(line, "copy %31s %lu", op, &a) == 2) *r = copy(op, a);
   else if (sscanf(line, "%31s %lu %lu", name, &a, &b) < 2) return -1;
   else if (!strcmp(name, "info")) *r = info(a);
   else if (!strcmp(name, "dontneed-one")) *r = dontneed_one(a);
@@ -26,6 +27,9 @@ int control(const char *line, struct result *r) {
   else if (!strcmp(name, "mprotect-touched")) *r = mprotect_touched(a, b);
   else if (!strcmp(name, "first-touch")) *r = first_touch(a);
   else if (!strcmp(name, "zero-pages")) *r = zero_pages(a, b);
+  else if (!strcmp(name, "dontneed-huge")) *r = dontneed_huge(a);
+  else if (!strcmp(name, "zero-huge")) *r = zero_huge(a);
+  else if (!strcmp(name, "ksm-scan")) *r = ksm_scan(a, b);
   else if (!strcmp(name, "mixed")) *r = mixed(a);
   else return -1;
   return 0;

@@ -20,13 +20,33 @@ export function failing<T>(
   run: () => T,
 ): { readonly result: T; readonly tried: number } {
   const { u32 } = host.core;
-  u32[COUNT] = 0;
-  u32[FIRST] = first;
-  u32[TIMES] = times;
-  u32[KINDS] = kinds;
+  arm(host, kinds, first, times);
   try {
     return { result: run(), tried: u32[COUNT] as number };
   } finally {
     u32[KINDS] = 0;
   }
+}
+
+/** The same for a run of vCPU threads, in which only what the main thread allocates fails: the code of its error, or `ok`. */
+export async function failingRun(
+  host: Host,
+  first: number,
+  run: () => Promise<unknown>,
+): Promise<{ readonly ended: string; readonly tried: number }> {
+  const { u32 } = host.core;
+  arm(host, ANY, first, 1);
+  const ended = await run().then(
+    () => 'ok',
+    (error: { code: string }) => error.code,
+  );
+  u32[KINDS] = 0;
+  return { ended, tried: u32[COUNT] as number };
+}
+
+function arm({ core: { u32 } }: Host, kinds: number, first: number, times: number): void {
+  u32[COUNT] = 0;
+  u32[FIRST] = first;
+  u32[TIMES] = times;
+  u32[KINDS] = kinds;
 }
