@@ -230,6 +230,21 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(hash).toContain('do=17:touch_1M_64K_--write_--vm_private');
   });
 
+  it('runs every scenario that it offers', async () => {
+    await open();
+    await page.getByRole('button', { name: /Scenario/ }).press('Enter');
+    const names = await page.getByRole('option').locator('[slot="label"]').allTextContents();
+    expect(names.length).toBeGreaterThan(12);
+    await page.keyboard.press('Escape');
+    for (const name of names) {
+      await page.goto(`${base}#s=${name}&t=3`);
+      await page.waitForSelector('main.ready');
+      await atStep(3);
+      expect([name, await textOf(page.getByRole('alert'))]).toEqual([name, '']);
+      await eventually(() => textOf(page.locator('.where'))).toContain('frames in use');
+    }
+  }, 180_000);
+
   it('play runs on by itself and pause stops it', async () => {
     await open('#s=guard-pages');
     await press('Play');

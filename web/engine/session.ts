@@ -246,11 +246,12 @@ function hostState(host: Host): HostState {
   };
 }
 
-function vmState({ observe, device: bar, ramAccess }: Vm): VmState {
+function vmState({ observe, memoryLimit, device: bar, ramAccess }: Vm): VmState {
   const vmas = observe.vmas();
   const device = bar.snapshot();
   return {
     counters: observe.counters(),
+    memoryLimit,
     device,
     buffers: device.connections.map(({ id, gpa }) => ({ id, gpa, bytes: ramAccess.read(gpa, BUFFER_BYTES) })),
     vmas: vmas.slice(0, FRAME_VMAS),
