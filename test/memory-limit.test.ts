@@ -1,6 +1,7 @@
 // Memory limit per VM: what is charged, what a VM at its limit loses and keeps, and that other VMs lose nothing.
 // Reference: linux 6.18 mm/memcontrol.c, Documentation/admin-guide/cgroup-v2.rst (memory).
 import { describe, expect, it } from 'vitest';
+import { VM_MEMORY, VM_MEMORY_SWAP } from '../src/core/layout.ts';
 import type { Host, Vm } from '../src/machine.ts';
 import { createHost, createSandbox } from '../src/machine.ts';
 import { loadScenario, ScenarioRun, sandboxOptions } from '../src/scenario/index.ts';
@@ -323,6 +324,21 @@ describe('memory limit › vCPUs on threads', () => {
     await vm.run(programs(1));
     expect(vm.observe.counters()).toMatchObject({ 'host.hugetlb': CPUS * HUGE, 'memory.current': 0 });
     sound(vm.host);
+  });
+});
+
+describe('memory limit › check()', () => {
+  it.each([
+    ['memory', VM_MEMORY],
+    ['swap', VM_MEMORY_SWAP],
+  ])('finds a VM that is charged for a page of %s too many', async (_name, at) => {
+    const vm = await machine(RELEASE, { swap: MIB });
+    fill(vm, 0, 4);
+    advise(vm, 'pageout', 0, 2);
+    sound(vm.host);
+    const { u32 } = vm.host.core;
+    u32[(vm.ptr + at) >>> 2] = 3;
+    expect(vm.host.check()).toEqual(['a VM is charged for other pages than it has (at 0x2)']);
   });
 });
 

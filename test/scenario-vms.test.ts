@@ -1,5 +1,6 @@
 // Scenarios with several VMs: what is said about wrong ones, whose counters a name means, what a step says of the others,
 // and that a scenario of one VM is the same whether it is named or not.
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Vm } from '../src/machine.ts';
 import {
@@ -136,6 +137,14 @@ describe('several VMs › what is wrong with it', () => {
 });
 
 describe('several VMs › the machine', () => {
+  it('the example of docs/scenarios.md holds', async () => {
+    const documented = readFileSync('docs/scenarios.md', 'utf8');
+    const [, example = ''] = /### vms\n\n```yaml\n([\s\S]*?)```/.exec(documented) ?? [];
+    const { run: done, results } = await run(`version: 1\n${example}`);
+    expect(failed(results)).toEqual([]);
+    expect(done.passed).toBe(8);
+  }, 30_000);
+
   it('a VM has what machine says, unless it says otherwise; RAM is said in one way', async () => {
     const machine =
       'ram: [{ gpa: 0, size: 8M }], pool: 16M, swap: 0, backing: { kind: memfd }, maxMapCount: 100, ' +
@@ -149,6 +158,18 @@ describe('several VMs › the machine', () => {
     expect(shape('b')).toEqual([[[0, 4 << 20]], 'anon', 1]);
     expect(shape('c')).toEqual([[[2 ** 30, 2 << 20]], 'memfd', 3]);
     expect(host?.frames().total).toBe(4096);
+  });
+
+  it('a VM has a memory limit of its own', async () => {
+    const machine = 'memory: 16M, pool: 32M, swap: 0, vms: { a: {}, b: { memoryLimit: 1M } }';
+    const fill = (vm: string): string => `  - fill: { vm: ${vm}, gpa: 1M, len: 4M, byte: 1, id: of-${vm} }\n`;
+    const { results } = await run(
+      text(
+        `${fill('b')}${fill('a')}  - expect: { of-a.exit: none, of-b.exit: OUT_OF_MEMORY, b.host.rss: 1M, a.host.rss: 4M }\n`,
+        machine,
+      ),
+    );
+    expect(failed(results)).toEqual([]);
   });
 
   it('the pool that nobody chose has room for all RAM, a private file twice', async () => {

@@ -14,6 +14,7 @@
 // puts, searched: pages ever given back singly, and how many when huge.ts last looked for a group among them.
 //
 // Nothing here takes the lock: threads come through frames/cache.ts.
+import { HOST_FRAMES } from '../base/layout';
 
 const BASE: usize = 0;
 const TOTAL: usize = 4;
@@ -108,6 +109,19 @@ export function groupPut(pool: usize, first: u32): void {
   const n = load<u32>(pool, GROUPS);
   store<u32>(groupSlot(pool, n), first);
   store<u32>(pool, n + 1, GROUPS);
+}
+
+/** The number of the group of frames that begins with `first`, and the other way round. */
+// @ts-ignore: decorator
+@inline
+export function groupOf(first: u32): u32 {
+  return (first - load<u32>(HOST_FRAMES, BASE)) / GROUP;
+}
+
+// @ts-ignore: decorator
+@inline
+export function groupFirst(group: u32): u32 {
+  return load<u32>(HOST_FRAMES, BASE) + group * GROUP;
 }
 
 // @ts-ignore: decorator

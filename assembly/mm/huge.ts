@@ -12,14 +12,14 @@ import { RUN_VMA_ASIDE, VM_LAZY } from '../base/layout';
 import { bitClear, bitGet, bitSet, bitsClear, bitsCount, bitsSet } from '../base/bits';
 import { add, self } from '../base/thread';
 import { frameIsZero } from '../frames/bytes';
-import { GROUP } from '../frames/pool';
+import { GROUP, groupOf } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import { anonPrepare } from './anon';
 import { vmaOf } from './look-up';
 import {
-  addBacked, BACKED, CHUNK_FOLIO, CHUNK_HUGE, CHUNK_NODE, CHUNK_PARTS, chunkIndex, chunkMake, chunkOf, DIRTY, hint,
-  HINT_SPECIAL, HINT_ZERO, LAZY, pageSlot, PART, planeEmpty, WRITABLE, ZERO,
+  addBacked, BACKED, CHUNK_FOLIO, CHUNK_HUGE, CHUNK_KSM, CHUNK_NODE, CHUNK_PARTS, chunkIndex, chunkMake, chunkOf, DIRTY, hint,
+  HINT_SPECIAL, HINT_ZERO, LAZY, pageSlot, PART, planeEmpty, setHugeTag, WRITABLE, ZERO,
 } from './page-state';
 import { framePut, groupPut } from './frame';
 import { VMA_END, VMA_FLAGS, VMA_START } from './vma';
@@ -140,6 +140,7 @@ export function hugeFault(vm: usize, vpn: u64, first: u32, vma: usize): Status {
     if ((load<u32>(vma, VMA_FLAGS) & VM_WRITE) != 0) bitsSet(chunk + WRITABLE, 0, 512);
     store<u32>(chunk, first, CHUNK_FOLIO);
     store<u32>(chunk, GROUP, CHUNK_PARTS);
+    if (load<u32>(chunk, CHUNK_KSM) == 0) setHugeTag(chunk, vpn, groupOf(first) + 1);
     addBacked(vm, node, index, GROUP);
   } else {
     bitsSet(chunk + ZERO, 0, 512);
@@ -170,8 +171,9 @@ export function mappingSplitAt(vm: usize, vpn: u64): void {
   mappingSplit(chunk);
 }
 
-/** `parts` entries of the huge page have been taken away. With the last one it is freed. */
-export function partsUnmapped(vm: usize, chunk: usize, parts: u32): void {
+/** `parts` entries of the huge page of vpn's chunk have been taken away. With the last one it is freed. */
+export function partsUnmapped(vm: usize, vpn: u64, chunk: usize, parts: u32): void {
+  setHugeTag(chunk, vpn, 0);
   const left = load<u32>(chunk, CHUNK_PARTS) - parts;
   store<u32>(chunk, left, CHUNK_PARTS);
   if (left != 0) return;
@@ -196,6 +198,7 @@ export function folioSplit(vm: usize, vpn: u64, chunk: usize): u32 {
   const base = vpn & ~(<u64>511);
   notify(vm, base, base + 512);
   mappingSplit(chunk);
+  setHugeTag(chunk, vpn, 0);
   const dirty = folioWritten(chunk);
   const first = folioOf(chunk);
   const node: usize = load<u32>(chunk, CHUNK_NODE);

@@ -26,8 +26,8 @@ import {
 } from './ksm-tree';
 import { vmaFrom } from './look-up';
 import {
-  BACKED, CHUNK_KSM, CHUNK_NODE, chunkAt, chunkIndex, chunkOf, chunkSettle, DIRTY, FILE, hint, HINT_SPECIAL, KSM, LAZY, nextChunk, nodeOf,
-  pageSlot, PART, WRITABLE,
+  BACKED, CHUNK_KSM, CHUNK_NODE, chunkAt, chunkIndex, chunkOf, chunkSettle, DIRTY, FILE, hint, HINT_SPECIAL, KSM,
+  LAZY, nextChunk, nodeOf, pageSlot, PART, setHugeTag, WRITABLE,
 } from './page-state';
 import { framePut } from './frame';
 import { metadataGet } from './room';
@@ -36,6 +36,14 @@ import { VMA_ANON, VMA_END, VMA_FLAGS, VMA_START } from './vma';
 
 /** ksm/max_page_sharing */
 const MAX_SHARING: u32 = 256;
+/**
+ * A page is not merged where it would meet as many others in its bucket. There are as many buckets as frames, so that only
+ * happens to who has worked for it: a guest that knows the sum can make any number of pages for one bucket.
+ */
+const CROWD: u32 = 64;
+
+/** No address of a node. */
+const CROWDED: usize = 1;
 
 const ITEM_NODE: usize = 4;
 
@@ -103,6 +111,7 @@ function itemOf(vm: usize, vpn: u64, chunk: usize): usize {
     items = metadataGet();
     if (items == 0) return 0;
     store<u32>(chunk, <u32>items, CHUNK_KSM);
+    setHugeTag(chunk, vpn, 0);
     hint(load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), HINT_SPECIAL);
   }
   return items + (<usize>(<u32>vpn & 511) << 3);
@@ -154,6 +163,7 @@ function look(vm: usize, vpn: u64, chunk: usize): void {
   }
   const node = stableSearch(frame, sum, shared);
   detach(item);
+  if (node == CROWDED) return;
   if (node != 0) {
     if (merge(vm, vpn, node, 0)) attach(item, node);
     return;
@@ -161,7 +171,9 @@ function look(vm: usize, vpn: u64, chunk: usize): void {
   const bucket = bucketOf(HOST_KSM_UNSTABLE, sum);
   if (bucket == 0) return;
   let other: usize = load<u32>(bucket);
-  while (other != 0 && load<u64>(other, ENTRY_SUM) != sum) other = load<u32>(other);
+  for (let others: u32 = 0; other != 0 && load<u64>(other, ENTRY_SUM) != sum; other = load<u32>(other)) {
+    if (++others == CROWD) return;
+  }
   if (other == 0) unstableAdd(bucket, vm, vpn, sum);
   else if (holds(other, frame)) mergeTwo(vm, vpn, item, other, bucket, sum);
 }
@@ -178,19 +190,26 @@ function holds(entry: usize, frame: u32): bool {
 /**
  * stable_tree_search: the node of the frame itself, if it is a shared one, or the first copy of the same contents that has
  * room. Copies that are no longer mapped are passed over. One that is found and still has room with one more moves to the
- * front: pages of zeros may have thousands of copies, and the first that has room is mostly the first of all.
+ * front: pages of zeros may have thousands of copies, and the first that has room is mostly the first of all. CROWDED: the
+ * page had better not be merged.
  */
 function stableSearch(frame: u32, sum: u64, shared: bool): usize {
   const bucket = bucketOf(HOST_KSM_STABLE, sum);
   if (bucket == 0) return 0;
   let found: usize = 0;
+  let others: u32 = 0;
   for (let node: usize = load<u32>(bucket); node != 0 && (shared || found == 0); node = load<u32>(node, NODE_NEXT)) {
-    if (load<u64>(node, NODE_SUM) != sum) continue;
+    if (load<u64>(node, NODE_SUM) != sum) {
+      if (++others == CROWD) return CROWDED;
+      continue;
+    }
     const copy = load<u32>(node, NODE_FRAME);
     if (copy == 0) continue;
     if (copy == frame) return node;
     const items = load<u32>(node, NODE_ITEMS);
-    if (found == 0 && items != 0 && items < MAX_SHARING && frameEqual(copy, frame)) found = node;
+    if (found != 0 || items == 0 || items >= MAX_SHARING) continue;
+    if (frameEqual(copy, frame)) found = node;
+    else if (++others == CROWD) return CROWDED;
   }
   if (found != 0 && load<u32>(found, NODE_ITEMS) + 1 < MAX_SHARING && load<u32>(bucket) != <u32>found) {
     unlink(bucket, found);

@@ -47,7 +47,7 @@ export function mixedDrop(vm: usize, base: u64, chunk: usize, from: u32, to: u32
   }
   for (let plane = BACKED; plane <= PART; plane += 64) bitsClear(chunk + plane, from, to - from);
   if (backed != 0) addBacked(vm, load<u32>(chunk, CHUNK_NODE), chunkIndex(base), -backed);
-  if (parts != 0) partsUnmapped(vm, chunk, parts);
+  if (parts != 0) partsUnmapped(vm, base, chunk, parts);
   // The huge zero page has no folio.
   else if (to - from == GROUP && isAsOne(chunk)) mappingSplit(chunk);
 }
@@ -203,7 +203,7 @@ export function folioOut(vm: usize, base: u64, chunk: usize): u32 {
       swapped(vm, base + i, chunk, slot);
     }
   }
-  partsUnmapped(vm, chunk, GROUP);
+  partsUnmapped(vm, base, chunk, GROUP);
   return GROUP;
 }
 

@@ -5,7 +5,8 @@
 // uniform: nothing mapped, nothing behind it. So an untouched guest costs four bytes a GiB.
 //
 // ╒═ node ════════════════════════════════════════════════════════════════════════════╕
-// │ 0 chunk address u32 × 512 │ 2048 backed pages u16 × 512 │ 3072 hints u8 × 512       │
+// │ 0 chunk address u32 × 512, its lower bits hugeTag │ 2048 backed pages u16 × 512       │
+// │ 3072 hints u8 × 512                                                               │
 // │ 3584 chunks u32                                                                   │
 // ╞═ chunk ═══════════════════════════════════════════════════════════════════════════╡
 // │ 0 page u32 × 512: the frame of a backed page, the slot of a swapped one           │
@@ -72,7 +73,19 @@ export function chunkIndex(vpn: u64): u32 {
 // @ts-ignore: decorator
 @inline
 export function chunkAt(node: usize, index: u32): usize {
-  return load<u32>(node + (<usize>index << 2));
+  return load<u32>(node + (<usize>index << 2)) & 0xfffff000;
+}
+
+/** 1 + the number of the group of frames that is a huge page, if that is all that the chunk has; else 0. */
+// @ts-ignore: decorator
+@inline
+export function hugeTag(node: usize, index: u32): u32 {
+  return load<u32>(node + (<usize>index << 2)) & 0xfff;
+}
+
+export function setHugeTag(chunk: usize, vpn: u64, tag: u32): void {
+  const p = <usize>load<u32>(chunk, CHUNK_NODE) + (<usize>chunkIndex(vpn) << 2);
+  store<u32>(p, <u32>chunk | tag);
 }
 
 /** The chunk that contains vpn, 0 when absent. */

@@ -7,15 +7,15 @@ import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { Counter } from '../abi/events';
 import { pagePut, pagePutChunk } from '../frames/cache';
-import { groupPut, poolLock } from '../frames/pool';
+import { groupFirst, groupPut, poolLock } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
-  addBacked, addSwapped, BACKED, CHUNK_KSM, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, chunkTake, DIRTY, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, LAZY,
+  addBacked, addSwapped, BACKED, CHUNK_KSM, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, chunkTake, DIRTY, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, hugeTag, LAZY,
   KSM, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, nodeSettle, pageSlot, planeEmpty, SWAPPED, WRITABLE,
 } from './page-state';
 import { ksmUnshare } from './unshare';
-import { folioOf, isWhole, tableDropped } from './huge';
+import { tableDropped } from './huge';
 import { mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
 import { pageOut } from './page-out';
 import { uncharge } from './charge';
@@ -61,7 +61,7 @@ function drop(vm: usize, vpn: u64, end: u64, payer: usize): void {
     const stop = min(((vpn >> 9) + 1) << 9, end);
     const hints = load<u8>(node + index, NODE_HINTS);
     if ((hints & HINT_SPECIAL) != 0) {
-      if (stop - vpn == 512 && isHugePage(chunk)) {
+      if (stop - vpn == 512 && hugeTag(node, index) != 0) {
         vpn = dropHugePages(vm, vpn, end, node, payer);
         continue;
       }
@@ -89,14 +89,10 @@ function drop(vm: usize, vpn: u64, end: u64, payer: usize): void {
   }
 }
 
-/** Whether there is a huge page in the chunk, mapped wholly, and nothing else. */
-// @ts-ignore: decorator
-@inline
-function isHugePage(chunk: usize): bool {
-  return isWhole(chunk) && load<u32>(chunk, CHUNK_KSM) == 0;
-}
-
-/** The huge page at vpn and those that follow it in the same GiB, up to `end`. Returns the page behind the last. */
+/**
+ * The huge page at vpn and those that follow it in the same GiB, up to `end`. Returns the page behind the last. Their chunks
+ * are not even looked at: each is a cache line that nobody has used since the page was zeroed.
+ */
 function dropHugePages(vm: usize, vpn: u64, end: u64, node: usize, payer: usize): u64 {
   const first = chunkIndex(vpn);
   const stop = <u32>min(512, <u64>first + ((end - vpn) >> 9));
@@ -104,11 +100,11 @@ function dropHugePages(vm: usize, vpn: u64, end: u64, node: usize, payer: usize)
   let index = first;
   lock(poolLock(HOST_FRAMES));
   do {
+    const tag = hugeTag(node, index);
+    if (tag == 0) break;
     const chunk = chunkAt(node, index);
-    const hints = load<u8>(node + index, NODE_HINTS);
-    if ((hints & HINT_SPECIAL) == 0 || !isHugePage(chunk)) break;
-    if ((hints & HINT_LAZY) != 0) lazy += bitsCount(chunk + LAZY, 0, 512);
-    groupPut(HOST_FRAMES, folioOf(chunk));
+    if ((load<u8>(node + index, NODE_HINTS) & HINT_LAZY) != 0) lazy += bitsCount(chunk + LAZY, 0, 512);
+    groupPut(HOST_FRAMES, groupFirst(tag - 1));
     store<u16>(node + (<usize>index << 1), 0, NODE_BACKED);
     chunkTake(node, index, chunk);
   } while (++index < stop);

@@ -90,8 +90,8 @@ function overLimit(vm: usize): void {
 function chargeReclaimed(vm: usize, pages: u32): bool {
   lock(HOST_RECLAIM_LOCK);
   let charged = threaded() && charge(vm, VM_MEMORY, pages);
+  if (!charged) count(vm, Counter.MemoryMax);
   for (let attempt: u32 = 0; !charged && attempt < ATTEMPTS; attempt++) {
-    count(vm, Counter.MemoryMax);
     let freed: u32 = 0;
     for (let round: Round = Round.Droppable; !charged && round <= Round.Swap; round++) {
       const missing = <i64>(usageOf(vm, VM_MEMORY) + pages - maxOf(vm, VM_MEMORY));

@@ -13,11 +13,11 @@ import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { bitGet, bitSet, bitsAll, bitsCount } from '../base/bits';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
 import {
-  GROUP, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage,
+  GROUP, groupFirst, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage,
 } from '../frames/pool';
 import { slotOf, slotVpn } from '../memslot/table';
 import {
-  BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO, KSM, LAZY,
+  BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO, hugeTag, KSM, LAZY,
   NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
 import { FILE_NEXT, fileCached, fileIsDirty, fileMapped, fileOf, filePage } from '../mm/file';
@@ -179,7 +179,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
       chunks++;
       e = ownRun(arena, chunk, 1);
       if (e == Broken.Nothing && load<u32>(chunk, CHUNK_KSM) != 0) e = ownRun(arena, load<u32>(chunk, CHUNK_KSM), 1);
-      if (e == Broken.Nothing) e = checkHuge(chunk, frames);
+      if (e == Broken.Nothing) e = checkHuge(chunk, hugeTag(node, index), frames);
       if (folioOf(chunk) != 0 && !isHugetlb(chunk)) charged(vm, 0, GROUP);
       if (e != Broken.Nothing) return e;
       let backed: u32 = 0;
@@ -234,9 +234,10 @@ function isSimple(chunk: usize, i: u32): bool {
 }
 
 /** The chunk's huge page owns its frames, however many of them are mapped. */
-function checkHuge(chunk: usize, frames: usize): Broken {
+function checkHuge(chunk: usize, tag: u32, frames: usize): Broken {
   const folio = folioOf(chunk);
   const parts = bitsCount(chunk + PART, 0, 512);
+  if (tag != 0 && (parts != GROUP || folio != groupFirst(tag - 1) || load<u32>(chunk, CHUNK_KSM) != 0)) return at(folio, Broken.StateContradicts);
   if (isHugetlb(chunk)) {
     if (folio == 0 || !bitsAll(chunk + BACKED, 0, 512)) return at(folio, Broken.StateContradicts);
     return bitGet(chunk + FILE, 0) ? Broken.Nothing : ownFrames(HOST_FRAMES, frames, folio, GROUP);

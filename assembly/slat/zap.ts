@@ -10,7 +10,7 @@ import { lock, unlock } from '../base/lock';
 import { min } from '../base/math';
 import { add, THREADS, threaded } from '../base/thread';
 import { fence, waitWindows } from '../base/window';
-import { EPT_HUGE, EPT_RWX, entryTable, GFN_LIMIT, isTable, leafEntry, level2Entry, tableCount, tableUsers } from './entry';
+import { EPT_HUGE, EPT_RWX, entryTable, GFN_LIMIT, isTable, leafEntry, leafTable, level2Entry, tableCount, tableUsers } from './entry';
 import { addEntries, publish, tableFree } from './map';
 
 /** Zap [from, to). Returns how many present leaf entries were dropped. */
@@ -20,10 +20,20 @@ export function slatZap(vm: usize, from: u64, to: u64): u64 {
   if (to - from == 1) {
     // Most calls are about one page, and mostly there is nothing: one look, through the paging-structure cache.
     if ((leafEntry(vm, from) & EPT_RWX) == 0) return 0;
+    const table = leafTable(vm, from);
+    if (table != 0 && (threaded() || load<u16>(tableCount(table)) > 1)) return zapOne(vm, table, from);
   } else if (!threaded() && load<u64>(vm, VM_MAPPED) == 0) return 0;
   const zapped = zapTable(vm, load<u32>(vm, VM_ROOT), 27, from, to);
   if (zapped != 0) add(vm, VM_MAPPED, 0 - zapped);
   return zapped;
+}
+
+/** The entry of gfn in its leaf table, which stays. */
+function zapOne(vm: usize, table: usize, gfn: u64): u64 {
+  zapLeaf(table, <usize>(gfn & 511), 1);
+  if (threaded()) settle(vm, table);
+  add(vm, VM_MAPPED, -1);
+  return 1;
 }
 
 /** Zap everything and free all tables but the root. SLAT is a cache: the next accesses fill it again. */

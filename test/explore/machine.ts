@@ -25,7 +25,7 @@ export interface MachineSize {
   /** Whether a driver registers its buffers, whose pages are then the first of the guest that are there. Default true. */
   readonly driver?: boolean;
   /** What else its VMM has: limits, the kind of its memory. */
-  readonly vmm?: Pick<VmOptions, 'backing' | 'maxMapCount' | 'memlock'>;
+  readonly vmm?: Pick<VmOptions, 'backing' | 'maxMapCount' | 'memlock' | 'memoryLimit'>;
 }
 
 const WASM_PAGE = 65536;

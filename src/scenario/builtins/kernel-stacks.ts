@@ -3,11 +3,11 @@
 export const kernelStacks = `version: 1
 title: Kernel stacks given back when threads die
 about: |
-  A thread pool of 1024 threads shrinks to 512 and grows again, three times. A kernel stack is 16 KiB; Linux keeps those of
-  dead threads for the next ones, and so the host keeps them too. One guest says nothing, one drops each stack as its
-  thread dies (DONTNEED), one marks it as free to take (FREE). The first is never told; the second pays four page
-  faults for each new thread; the third pays none as long as the host is not short, and the host takes what it needs
-  when it is. Assumed: the pages of a stack lie together (no VMAP_STACK: then it is four requests of a page each).
+  A thread pool of 1024 threads shrinks to 512 and grows again, three times. A kernel stack is 16 KiB; those of dead
+  threads go back to the guest's allocator, and the host, which sees nothing of that, keeps them. One guest says
+  nothing. One drops each stack as its thread dies (DONTNEED), and pays four page faults for each new thread. One marks
+  it as free to take (FREE), and pays none as long as the host is not short; when it is, it takes what it needs.
+  Assumed: the pages of a stack lie together (no VMAP_STACK: then it is four requests of a page each).
 machine:
   memory: 256M
   pool: 80M

@@ -3,9 +3,9 @@
 export const secrets = `version: 1
 title: A secret that is not swapped, not dumped and not merged
 about: |
-  A guest has a key of 64 KiB at 128M. Another range at 144M is like it but not protected. The VMM lets KSM
-  merge its guests' memory, and the guest of somebody else, spy, has guessed both contents. A page that is shared is
-  slower to write, which tells spy that its guess is right. The guest asks for UNMERGEABLE, DONTDUMP and MLOCK on the key.
+  A guest has a key of 64 KiB at 128M. Another range at 144M is like it but not protected. KSM may merge
+  the memory of both guests on this host, and spy, the guest of somebody else, has guessed both contents. A page that is
+  shared is slower to write, which tells spy that its guess is right. The guest asks for UNMERGEABLE, DONTDUMP and MLOCK.
   Then each way out is tried: KSM, a core dump of the VMM, and more memory wanted than the host has.
 machine:
   memory: 256M
