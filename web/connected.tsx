@@ -214,12 +214,19 @@ function guestRange(vma: Vma, { ram }: Machine): Range | undefined {
   return region && { gpa: region.gpa + (vma.start - region.hva), len: vma.end - vma.start };
 }
 
-const forEvents = pickKeys('frame', 'events', 'eventFilter', 'setEventFilter');
+const forEvents = pickKeys('frame', 'vms', 'events', 'eventFilter', 'setEventFilter');
 export function TheEvents() {
-  const { frame, events, eventFilter, setEventFilter } = usePage(forEvents);
+  const { frame, vms, events, eventFilter, setEventFilter } = usePage(forEvents);
+  const names = useMemo(() => vms.map((m) => m.name), [vms]);
   if (!frame || !events) return null;
   return (
-    <EventsPanel events={events} from={frame.eventsFrom} filter={eventFilter} onFilter={setEventFilter} />
+    <EventsPanel
+      events={events}
+      vms={names}
+      from={frame.eventsFrom}
+      filter={eventFilter}
+      onFilter={setEventFilter}
+    />
   );
 }
 

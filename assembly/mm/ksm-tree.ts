@@ -106,7 +106,7 @@ export function ksmSaved(): u32 {
   for (let p = table; p < table + 4096; p += 4) {
     const page: usize = load<u32>(p);
     if (page == 0) continue;
-    for (let bucket = page; bucket < page + 4096; bucket += 4) {
+    for (let bucket = used(page, page + 4096); bucket != 0; bucket = used(bucket + 4, page + 4096)) {
       for (let node: usize = load<u32>(bucket); node != 0; node = load<u32>(node, NODE_NEXT)) {
         const frame = load<u32>(node, NODE_FRAME);
         if (frame != 0) saved += frameMappings(frame) - 1;

@@ -65,11 +65,12 @@ describe('console grammar', () => {
 
 describe('checkpoints', () => {
   it('stay bounded, keep step 0, and are never further away than the stride', () => {
-    const kept = new Checkpoints<string>(8);
+    const kept = new Checkpoints<string>(8, 1000);
     for (let step = 0; step <= 1000; step++) {
-      if (kept.wants(step)) kept.add(step, `at ${step}`);
+      if (kept.wants(step)) kept.add(step, `at ${step}`, 10);
       expect(kept.size).toBeLessThanOrEqual(8);
     }
+    expect(kept.bytes).toBe(kept.size * 10);
     for (const step of [0, 1, 500, 999, 1000]) {
       const found = kept.nearest(step);
       expect(found?.value).toBe(`at ${found?.step}`);
@@ -77,20 +78,37 @@ describe('checkpoints', () => {
     }
   });
 
+  it('are fewer when they are large, but the first stays', () => {
+    const kept = new Checkpoints<number>(8, 100);
+    for (let step = 0; step <= 64; step++) if (kept.wants(step)) kept.add(step, step, 40);
+    expect(kept.size).toBe(2);
+    expect(kept.bytes).toBe(80);
+    kept.add(kept.stride * 4, 1, 500);
+    expect(kept.nearest(1e6)).toEqual({ step: 0, value: 0 });
+  });
+
   it('forgets what lies behind a change', () => {
-    const kept = new Checkpoints<number>(8);
-    for (const step of [0, 1, 2, 3]) kept.add(step, step);
+    const kept = new Checkpoints<number>(8, 1000);
+    for (const step of [0, 1, 2, 3]) kept.add(step, step, 10);
     kept.dropAfter(1);
     expect(kept.nearest(3)).toEqual({ step: 1, value: 1 });
+    expect(kept.bytes).toBe(20);
   });
 });
 
 describe('events', () => {
-  const event = (seq: number, cause: number, kind: string, cpu: number, text: string): EventRecord => ({
+  const event = (
+    seq: number,
+    cause: number,
+    kind: string,
+    cpu: number,
+    text: string,
+    vm = 0,
+  ): EventRecord => ({
     seq,
     cause,
     kind,
-    vm: 0,
+    vm,
     cpu,
     detail: {},
     text,
@@ -99,7 +117,7 @@ describe('events', () => {
     event(1, 0, 'exit', 0, 'exit MMIO write'),
     event(2, 1, 'request', 0, 'dontneed 0x4000'),
     event(3, 2, 'zap', 1, '8 entries'),
-    event(4, 99, 'vma-split', 1, 'VMA split'),
+    event(4, 99, 'vma-split', 1, 'VMA split', 1),
   ];
 
   it.each([
@@ -108,12 +126,15 @@ describe('events', () => {
     ['kind:zap,exit', [1, 3]],
     ['cpu:1', [3, 4]],
     ['cpu:1 kind:vma', [4]],
+    ['vm:b', [4]],
+    ['vm:0 kind:zap', []],
+    ['vm:a cpu:1', [3]],
     ['seq:2', [2, 3]],
     ['0x4000', [2]],
     ['MMIO', [1]],
     ['nothing like it', []],
   ])('filter "%s"', (filter, seqs) => {
-    expect(events.filter(matches(filter)).map((e) => e.seq)).toEqual(seqs);
+    expect(events.filter(matches(filter, ['a', 'b'])).map((e) => e.seq)).toEqual(seqs);
   });
 
   it('depth follows the cause, and an unknown cause is the top', () => {

@@ -182,6 +182,17 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(hash).toContain('vm=private');
     const behind = page.getByRole('region', { name: 'Behind the page' });
     await eventually(() => textOf(behind)).toContain('a private copy');
+    await tab('Events');
+    await page.getByRole('searchbox', { name: 'Filter' }).fill('vm:private kind:fault');
+    const events = page.getByRole('list', { name: 'Events' }).getByRole('listitem');
+    await eventually(async () =>
+      (await events.allInnerTexts()).every((t) => /^\d+ private fault/.test(t)),
+    ).toBe(true);
+    expect(await events.count()).toBeGreaterThan(0);
+    await tab('VMAs');
+    const mappings = page.getByRole('grid', { name: 'Mappings of guest RAM' });
+    await eventually(() => textOf(mappings)).toContain('/memfd:guest-ram (deleted)');
+    await tab('Walk');
     await table.getByRole('row', { name: /shared/ }).click();
     await eventually(() => textOf(title)).toContain('of shared');
     await eventually(() => textOf(behind)).toContain('at offset 0x2000000: this is its page');
@@ -218,6 +229,21 @@ describe('page', { timeout: 60_000 }, () => {
     await rssIs('100 KiB');
     await eventually(hash).toContain('do=17:touch_1M_64K_--write_--vm_private');
   });
+
+  it('runs every scenario that it offers', async () => {
+    await open();
+    await page.getByRole('button', { name: /Scenario/ }).press('Enter');
+    const names = await page.getByRole('option').locator('[slot="label"]').allTextContents();
+    expect(names.length).toBeGreaterThan(12);
+    await page.keyboard.press('Escape');
+    for (const name of names) {
+      await page.goto(`${base}#s=${name}&t=3`);
+      await page.waitForSelector('main.ready');
+      await atStep(3);
+      expect([name, await textOf(page.getByRole('alert'))]).toEqual([name, '']);
+      await eventually(() => textOf(page.locator('.where'))).toContain('frames in use');
+    }
+  }, 180_000);
 
   it('play runs on by itself and pause stops it', async () => {
     await open('#s=guard-pages');
@@ -377,8 +403,8 @@ describe('page', { timeout: 60_000 }, () => {
     await atStep(0);
   });
 
-  it('everything that can be operated has a name', async () => {
-    await open('#s=guard-pages&t=10');
+  it.each(['guard-pages', 'memory-file'])('%s: everything that can be operated has a name', async (name) => {
+    await open(`#s=${name}&t=10`);
     for (const name of ['Walk', 'Device', 'VMAs', 'Counters', 'Events', 'Console']) {
       await tab(name);
       for (const role of ['button', 'textbox', 'slider', 'tab', 'radio', 'searchbox', 'grid'] as const) {
@@ -402,9 +428,9 @@ describe('page', { timeout: 60_000 }, () => {
     await press('Theme: dark');
   });
 
-  it('360 px wide: nothing sticks out, the player is at hand', async () => {
+  it.each(['guard-pages', 'memory-file'])('%s, 360 px wide: nothing sticks out', async (scenario) => {
     await page.setViewportSize({ width: 360, height: 740 });
-    await open('#s=guard-pages&t=10');
+    await open(`#s=${scenario}&t=10`);
     for (const name of ['Walk', 'Device', 'VMAs', 'Counters', 'Events', 'Console']) {
       await tab(name);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);

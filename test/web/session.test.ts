@@ -115,6 +115,32 @@ describe('session', () => {
     }
   });
 
+  // Huge pages whole and in parts, files, KSM, swap, a run that is larger than what is copied at every step.
+  it.each([
+    ['partial-huge-pages', [142, 60, 141, 76, 5, 77, 156, 140, 139, 0]],
+    ['memory-file', [33, 17, 32, 8, 16, 25, 24]],
+    ['secrets', [74, 14, 20, 40, 13, 39, 38]],
+    ['stacks-in-huge-pages', [128, 60, 127, 9, 110]],
+    ['kernel-stacks', [2500, 2499, 2480, 100, 2470]],
+  ] as const)(
+    '%s: whatever the way, a step is the same machine',
+    async (name, way) => {
+      const [there, and] = [new Session(), new Session()];
+      value(await there.open(name, [], 0));
+      value(await and.open(name, [], 0));
+      const digests = new Map<number, string>();
+      for (const step of [...way].sort((a, b) => a - b)) {
+        await seekTo(and, step);
+        digests.set(step, value(await and.digest()));
+      }
+      for (const step of way) {
+        await seekTo(there, step);
+        expect([step, value(await there.digest())]).toEqual([step, digests.get(step)]);
+      }
+    },
+    60_000,
+  );
+
   it('counters, events and VMAs travel too', async () => {
     const session = new Session();
     value(await session.open('guard-pages', [], 0));

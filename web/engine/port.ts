@@ -53,6 +53,8 @@ export interface PerCpuBuffer {
 /** A VM at one step of the timeline. */
 export interface VmState {
   readonly counters: Counters;
+  /** memory.max, in bytes; undefined for no limit. */
+  readonly memoryLimit: number | undefined;
   readonly device: DeviceSnapshot;
   readonly buffers: readonly PerCpuBuffer[];
   readonly vmas: readonly Vma[];

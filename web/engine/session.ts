@@ -1,21 +1,18 @@
 // A machine, a timeline and the way back: everything the page asks of the engine, in process.
 // The worker exposes it through comlink; tests use it as it is. Reference: docs/web.md "Time travel".
 import { SlatboxError } from '../../src/errors.ts';
-import { type Checkpoint, type Host, threadsMissing, type Vm } from '../../src/machine.ts';
+import { type Host, threadsMissing, type Vm } from '../../src/machine.ts';
 import {
   type Action,
   builtins,
   createMachine,
   flatten,
   loadScenario,
-  type RunState,
   type Scenario,
   ScenarioRun,
   type StepResult,
 } from '../../src/scenario/index.ts';
 import { matches } from '../model/events.ts';
-
-import { Checkpoints } from './checkpoints.ts';
 import { parseCommand } from './command.ts';
 import type {
   Answer,
@@ -34,27 +31,16 @@ import type {
   VmState,
 } from './port.ts';
 import { titleOf } from './titles.ts';
+import { advance, changedAt, type Travel, travelFrom } from './travel.ts';
 
 const PAGE = 4096;
 const BUFFER_BYTES = 32;
 /** What one answer carries at most; the page says how many there are in all. */
 const EVENT_ROWS = 300;
 const FRAME_VMAS = 500;
-const CHECKPOINTS = 24;
-/** A checkpoint copies what is resident or swapped; above this, executing the steps again is cheaper. */
-const CHECKPOINT_BYTES = 32 * 2 ** 20;
-
-/** How long one call may execute steps before it reports back. */
-const SLICE_MS = 120;
-
-interface Saved {
-  readonly host: Checkpoint;
-  readonly run: RunState;
-  readonly eventsFrom: number;
-}
 
 /** One opened scenario. A console line replaces it by one with a step more, on the same machine. */
-interface Timeline {
+interface Timeline extends Travel {
   readonly name: string;
   readonly about: string;
   readonly scenario: Scenario;
@@ -62,11 +48,6 @@ interface Timeline {
   readonly actions: readonly Action[];
   /** By name, in the order of the file; all on one host. */
   readonly vms: ReadonlyMap<string, Vm>;
-  readonly host: Host;
-  readonly run: ScenarioRun;
-  readonly checkpoints: Checkpoints<Saved>;
-  /** seq of the first event of the last step. */
-  eventsFrom: number;
 }
 
 export class Session implements EnginePort {
@@ -102,10 +83,7 @@ export class Session implements EnginePort {
         infos,
         actions: flat.map((s) => s.action),
         vms,
-        host,
-        run: new ScenarioRun(scenario, vms),
-        checkpoints: new Checkpoints(CHECKPOINTS),
-        eventsFrom: host.events.next,
+        ...travelFrom(host, new ScenarioRun(scenario, vms)),
       };
       for (const { at, line } of insertions) timeline = spliced(timeline, at, line);
       const before = this.#timeline;
@@ -144,11 +122,12 @@ export class Session implements EnginePort {
 
   events(filter: string) {
     return this.#answer((): EventList => {
-      const { events } = this.#current().host;
+      const { host, vms } = this.#current();
+      const { events } = host;
       const total = events.next - 1;
       // Without a filter only the rows themselves are read back, not the whole ring.
       const records = events.records(filter.trim() === '' ? total - EVENT_ROWS + 1 : 0);
-      const fitting = records.filter(matches(filter));
+      const fitting = records.filter(matches(filter, [...vms.keys()]));
       const whole = filter.trim() === '';
       return {
         records: fitting.slice(-EVENT_ROWS),
@@ -207,8 +186,7 @@ function spliced(timeline: Timeline, at: number, line: string): Timeline {
   const state = run.save();
   const next = new ScenarioRun({ ...scenario, steps: actions }, vms);
   next.load(state);
-  timeline.checkpoints.dropAfter(position);
-  return { ...timeline, actions, infos, run: next };
+  return { ...timeline, actions, infos, run: next, ...changedAt(timeline, position) };
 }
 
 const inserted = <T>(list: readonly T[], at: number, item: T): T[] => [
@@ -228,40 +206,6 @@ function actionOf(line: string, scenario: Scenario): Action {
   const [first] = flatten(loadScenario(text, 'console'));
   return (first as { action: Action }).action;
 }
-
-/**
- * Goes towards `step`, forward by executing, backward by a checkpoint and then forward. Stops early when it takes
- * long (but never without having moved), so that the caller can show how far it is, or change its mind.
- */
-async function advance(timeline: Timeline, step: number): Promise<StepResult[]> {
-  const { run, host, checkpoints } = timeline;
-  const target = Math.min(Math.max(0, step), run.steps.length);
-  const results: StepResult[] = [];
-  const save = () => {
-    if (!checkpoints.wants(run.position) || keptBytes(host) > CHECKPOINT_BYTES) return;
-    const { eventsFrom } = timeline;
-    checkpoints.add(run.position, { host: host.checkpoint(), run: run.save(), eventsFrom });
-  };
-  save();
-  const saved = checkpoints.nearest(target);
-  if (saved && (target < run.position || saved.step > run.position)) {
-    host.restore(saved.value.host);
-    run.load(saved.value.run);
-    timeline.eventsFrom = saved.value.eventsFrom;
-  }
-  const until = performance.now() + SLICE_MS;
-  while (run.position < target && (results.length === 0 || performance.now() < until)) {
-    timeline.eventsFrom = host.events.next;
-    const result = await run.next();
-    if (!result) break;
-    results.push(result);
-    save();
-  }
-  return results;
-}
-
-/** What a checkpoint copies: frames and swap slots in use. */
-const keptBytes = (host: Host): number => (host.frames().used + host.swap().used) * PAGE;
 
 function opened(timeline: Timeline, results: readonly StepResult[]): Opened {
   const { name, about, scenario, infos, actions, vms } = timeline;
@@ -302,11 +246,12 @@ function hostState(host: Host): HostState {
   };
 }
 
-function vmState({ observe, device: bar, ramAccess }: Vm): VmState {
+function vmState({ observe, memoryLimit, device: bar, ramAccess }: Vm): VmState {
   const vmas = observe.vmas();
   const device = bar.snapshot();
   return {
     counters: observe.counters(),
+    memoryLimit,
     device,
     buffers: device.connections.map(({ id, gpa }) => ({ id, gpa, bytes: ramAccess.read(gpa, BUFFER_BYTES) })),
     vmas: vmas.slice(0, FRAME_VMAS),

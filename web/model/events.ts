@@ -2,10 +2,10 @@
 import type { EventRecord } from '../../src/types.ts';
 
 /**
- * `kind:zap cpu:1 0x4000`: every word must fit. `kind:` and `cpu:` look at that field (several kinds with commas),
+ * `kind:zap cpu:1 0x4000`: every word must fit. `kind:`, `cpu:` and `vm:` look at that field (several kinds with commas),
  * `seq:` at the number and its effects, any other word is searched for in the text.
  */
-export function matches(filter: string): (event: EventRecord) => boolean {
+export function matches(filter: string, vms: readonly string[] = []): (event: EventRecord) => boolean {
   const tests = filter
     .trim()
     .toLowerCase()
@@ -15,6 +15,7 @@ export function matches(filter: string): (event: EventRecord) => boolean {
       const [key, value = ''] = word.split(':', 2) as [string, string?];
       if (key === 'kind') return (e) => value.split(',').some((v) => e.kind.startsWith(v));
       if (key === 'cpu') return (e) => String(e.cpu) === value;
+      if (key === 'vm') return (e) => (vms[e.vm] ?? String(e.vm)).toLowerCase() === value;
       if (key === 'seq') return (e) => String(e.seq) === value || String(e.cause) === value;
       return (e) => e.text.toLowerCase().includes(word) || e.kind.includes(word);
     });

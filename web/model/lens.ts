@@ -183,7 +183,7 @@ export const classOf = (lens: LensInfo, byte: number): CellClass =>
 /** The classes that a picture has. */
 export function classesIn(lens: LensInfo, cells: Uint8Array): ReadonlySet<CellClass> {
   const seen = new Uint8Array(256);
-  for (const byte of cells) seen[byte] = 1;
+  for (let i = 0; i < cells.length; i++) seen[cells[i] as number] = 1;
   const out = new Set<CellClass>();
   for (let byte = 0; byte < 256; byte++) if (seen[byte]) out.add(classOf(lens, byte));
   return out;

@@ -50,6 +50,7 @@ export function CountersPanel({ results, counters, step, vm }: CountersPanelProp
 /** Every number says whose view it is. */
 const OWNERS: readonly (readonly [RegExp, string])[] = [
   [/^host\.|^vmas\.|^faults\.|^hostcalls\./, 'VMM process'],
+  [/^memory\./, 'cgroup'],
   [/^frames\.|^reclaim\.|^pool\.|^swap\.|^ksm\./, 'host kernel'],
   [/^slat\.|^exits\.|^notifier\./, 'KVM'],
   [/^requests\./, 'device'],

@@ -8,13 +8,15 @@ import { depths } from '../model/events.ts';
 
 export interface EventsPanelProps {
   readonly events: EventList;
+  /** Names of the VMs by their number. */
+  readonly vms: readonly string[];
   /** seq of the first event of the last step. */
   readonly from: number;
   readonly filter: string;
   readonly onFilter: (filter: string) => void;
 }
 
-export function EventsPanel({ events, from, filter, onFilter }: EventsPanelProps) {
+export function EventsPanel({ events, vms, from, filter, onFilter }: EventsPanelProps) {
   const list = useRef<HTMLOListElement>(null);
   const { records, fitting, searched, total } = events;
   const depth = useMemo(() => depths(records), [records]);
@@ -50,7 +52,10 @@ export function EventsPanel({ events, from, filter, onFilter }: EventsPanelProps
               className={e.seq >= from ? 'new' : ''}
               style={{ paddingInlineStart: `${Math.min(6, depth.get(e.seq) ?? 0)}em` }}
             >
-              <span className="quiet">{e.seq}</span> <b>{e.kind}</b> {e.text}
+              <span className="quiet">
+                {e.seq} {vms.length > 1 ? vms[e.vm] : ''}
+              </span>{' '}
+              <b>{e.kind}</b> {e.text}
               {e.cause > 0 ? (
                 <Button
                   className="link"

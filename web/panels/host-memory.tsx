@@ -108,10 +108,15 @@ function VmTable({ frame, vms, vm, onVm }: Pick<HostMemoryProps, 'frame' | 'vms'
               <Cell>{m.name}</Cell>
               <Cell>{m.backing}</Cell>
               {COLUMNS.map(([key]) => {
-                const n = frame.vms[i]?.counters[key] ?? 0;
+                const state = frame.vms[i];
+                const n = state?.counters[key] ?? 0;
+                const limit = key === 'memory.current' ? state?.memoryLimit : undefined;
                 return (
                   <Cell key={key}>
-                    <span className={n === 0 ? 'number zero' : 'number'}>{bytesText(n)}</span>
+                    <span className={n === 0 ? 'number zero' : 'number'}>
+                      {bytesText(n)}
+                      {limit === undefined ? '' : ` of ${bytesText(limit)}`}
+                    </span>
                   </Cell>
                 );
               })}

@@ -9,7 +9,7 @@ import {
   useRef,
   useState,
 } from 'react';
-import { lutOf, paintCells } from '../draw/cells.ts';
+import { type Lut, lutOf, paintCells } from '../draw/cells.ts';
 import { drawOverlay, PATTERN_CELL } from '../draw/overlay.ts';
 import type { Theme } from '../draw/palette.ts';
 import { bytesText, formatAddress } from '../format.ts';
@@ -41,7 +41,14 @@ export function MemoryMap(props: MemoryMapProps) {
   const overlay = useRef<HTMLCanvasElement>(null);
   const size = useSize(surface);
 
-  useLayoutEffect(() => paint(cells.current, raster, theme, size.width), [raster, theme, size.width]);
+  const lut = useMemo(
+    () => ({
+      small: lutOf(lensInfo(raster?.lens ?? 'backing'), theme),
+      big: lutOf(lensInfo(raster?.lens ?? 'backing'), theme, true),
+    }),
+    [raster?.lens, theme],
+  );
+  useLayoutEffect(() => paint(cells.current, raster, lut, size.width), [raster, lut, size.width]);
   useLayoutEffect(() => {
     const context = prepare(overlay.current, size);
     if (!context || !raster) return;
@@ -198,7 +205,7 @@ function prepare(
 function paint(
   canvas: HTMLCanvasElement | null,
   raster: Raster | undefined,
-  theme: Theme,
+  lut: { readonly small: Lut; readonly big: Lut },
   cssWidth: number,
 ): void {
   if (!canvas || !raster) return;
@@ -209,8 +216,8 @@ function paint(
   const image = context.createImageData(width, height);
   // Patterns of big cells are drawn on the overlay, at the resolution of the screen.
   const big = Math.min(cssWidth / width, cssWidth / 2 / height) >= PATTERN_CELL;
-  const lut = lutOf(lensInfo(raster.lens), theme, big);
-  paintCells(new Uint32Array(image.data.buffer), raster.cells, width, lut, width > cssWidth ? 1 : 0);
+  const pixels = new Uint32Array(image.data.buffer);
+  paintCells(pixels, raster.cells, width, big ? lut.big : lut.small, width > cssWidth ? 1 : 0);
   context.putImageData(image, 0, 0);
   canvas.style.imageRendering = width > cssWidth ? 'auto' : 'pixelated';
 }

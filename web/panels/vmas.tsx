@@ -15,12 +15,25 @@ export interface VmasPanelProps {
   readonly onSelect: (vma: Vma) => void;
 }
 
-const SIZES = ['size', 'rss', 'pss', 'anonymous', 'lazyFree', 'ksm', 'swap', 'locked'] as const;
+const SIZES = [
+  'size',
+  'rss',
+  'pss',
+  'anonymous',
+  'anonHugePages',
+  'privateHugetlb',
+  'lazyFree',
+  'ksm',
+  'swap',
+  'locked',
+] as const;
 const HEADS: Readonly<Record<(typeof SIZES)[number], string>> = {
   size: 'Size',
   rss: 'Rss',
   pss: 'Pss',
   anonymous: 'Anonymous',
+  anonHugePages: 'AnonHugePages',
+  privateHugetlb: 'Private_Hugetlb',
   lazyFree: 'LazyFree',
   ksm: 'KSM',
   swap: 'Swap',
@@ -82,7 +95,7 @@ export function VmasPanel({ vmas, total, selected, smaps, onShowSmaps, onSelect 
                   <Cell>
                     <code>{v.perm}</code>
                   </Cell>
-                  <Cell>{v.name ? `[anon:${v.name}]` : ''}</Cell>
+                  <Cell>{v.name ? `[anon:${v.name}]` : (v.file?.name ?? '')}</Cell>
                   {SIZES.map((s) => (
                     <Cell key={s}>
                       <span className={v[s] === 0 ? 'number zero' : 'number'}>{bytesText(v[s])}</span>
