@@ -75,6 +75,7 @@ function noFrame(vm: usize): u32 {
 /** The VM is at its limit: `page`, which it was to get, after reclaim of its own pages; 0 when that freed nothing. */
 function frameCharged(vm: usize, page: u32): u32 {
   if (chargeReclaimed(vm, 1)) return page;
+  pageTakeFresh(HOST_FRAMES, page);
   pagePut(HOST_FRAMES, page);
   overLimit(vm);
   return 0;
