@@ -24,7 +24,7 @@ export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
 export { slotOf } from './memslot/table';
 export { pageCounts, pageFlags } from './observe/page-flags';
 export { pagemap, pagemapNext } from './observe/pagemap';
-export { walkEntry } from './observe/walk';
+export { giganticLeaves, walkEntry } from './observe/walk';
 export { fileBlocks, pageLetter, rangeStats } from './observe/stats';
 export { ksmSharers, pageBacking } from './observe/page';
 export { raster } from './observe/raster';

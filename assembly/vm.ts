@@ -1,7 +1,7 @@
 // Making hosts and VMs: the only place that knows all rooms. Called by the host language with checked numbers.
 import {
   DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FILES, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SHARED, HOST_SWAP, HOST_TABLES,
-  HOST_VM_COUNT, LOCK_COUNT, TABLE_SIZE, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_ID,
+  HOST_VM_COUNT, LOCK_COUNT, TABLE_SIZE, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_HUGETLB_PAGES, VM_ID,
   VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_ROOT, VM_SIZE,
   VM_SLOT_COUNT, VM_SLOTS, VM_TABLES_STAY, VPN_BASE,
 } from './base/layout';
@@ -9,9 +9,10 @@ import { Errno } from './abi/errno';
 import { deviceInit } from './device/pvmemcontrol/state';
 import { arenaGet, arenaGetContiguous, arenaPutContiguous } from './frames/arena';
 import { SHARED_SIZE } from './frames/shared';
+import { GIGANTIC, giganticInit } from './frames/gigantic';
 import { GROUP, poolFresh, poolInit, poolStackBytes } from './frames/pool';
 import { SLOT_END, SLOT_SIZE, slotAppend } from './memslot/table';
-import { VM_HUGEPAGE, VM_HUGETLB, VM_SHARED, VMA_FILE } from './abi/vm-flags';
+import { VM_HUGEPAGE, VM_HUGETLB, VM_SHARED, VMA_FILE, VMA_GIGANTIC } from './abi/vm-flags';
 import { chargeInit } from './mm/charge';
 import { FILE_NEXT, fileCreate, fileDelete, fileMapped } from './mm/file';
 import { map } from './mm/syscalls';
@@ -25,9 +26,12 @@ function pageUp(n: usize): usize {
   return (n + 4095) & ~(<usize>4095);
 }
 
-/** Bytes of linear memory that a host with these numbers of pages needs. */
-export function hostBytes(frames: u32, arena: u32, swap: u32): f64 {
-  return <f64>firstFrame(frames, arena, swap) * 4096 + (<f64>frames + <f64>swap) * 4096;
+/** Bytes of linear memory that a host with these numbers of pages, and of hugetlb pages of 1 GiB, needs. */
+export function hostBytes(frames: u32, arena: u32, swap: u32, gigantic: u32): f64 {
+  const end = <f64>firstFrame(frames, arena, swap) + <f64>frames + <f64>swap;
+  if (gigantic == 0) return end * 4096;
+  // One page more: the address behind the last page of 1 GiB is not that of 4 GiB, which would be 0.
+  return ((Math.ceil(end / GIGANTIC) + gigantic) * GIGANTIC + 1) * 4096;
 }
 
 /** Metadata pages of a VM besides its directory, with some to live on. */
@@ -51,7 +55,7 @@ function firstFrame(frames: u32, arena: u32, swap: u32): u32 {
 }
 
 /** Lay out an empty host. Linear memory is at least hostBytes long and fresh (all zero). */
-export function hostInit(frames: u32, arena: u32, swap: u32, events: bool): void {
+export function hostInit(frames: u32, arena: u32, swap: u32, gigantic: u32, events: bool): void {
   memory.fill(HOST, 0, HOST_END - HOST);
   let at = DYNAMIC;
   const first = firstPage(frames, arena, swap);
@@ -62,6 +66,7 @@ export function hostInit(frames: u32, arena: u32, swap: u32, events: bool): void
   at += poolStackBytes(arena);
   poolInit(HOST_SWAP, frame + frames, swap, at);
   at += poolStackBytes(swap);
+  giganticInit(gigantic == 0 ? u32.MAX_VALUE : (frame + frames + swap + GIGANTIC - 1) & ~(GIGANTIC - 1), gigantic);
   store<u32>(HOST_TABLES, <u32>tablesAt(at - DYNAMIC));
   store<u32>(HOST_SHARED, <u32>(tablesAt(at - DYNAMIC) + <usize>arena * TABLE_SIZE));
   store<u32>(HOST_NEXT_ANON_VMA, 1);
@@ -116,6 +121,7 @@ export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u3
   const slot = <usize>load<u32>(vm, VM_SLOTS) + <usize>(n - 1) * SLOT_SIZE;
   if (n > 1 && load<u64>(slot - SLOT_SIZE, SLOT_END) > (gfn & ~(<u64>511))) store<u32>(vm, 511, VM_LOCK_MASK);
   if ((flags & VM_HUGEPAGE) != 0) store<u32>(vm, 1, VM_TABLES_STAY);
+  if ((flags & VM_HUGETLB) != 0) store<u32>(vm, (flags & VMA_GIGANTIC) != 0 ? GIGANTIC : GROUP, VM_HUGETLB_PAGES);
   let file: usize = 0;
   if ((flags & VMA_FILE) != 0 && (flags & (VM_HUGETLB | VM_SHARED)) != VM_HUGETLB) {
     file = fileCreate(pages, vpn);

@@ -10,6 +10,7 @@ import {
   VM_NORESERVE,
   VM_SHARED,
   VMA_FILE,
+  VMA_GIGANTIC,
 } from '../assembly/abi/vm-flags.ts';
 import type { BackingKind } from './types.ts';
 
@@ -25,8 +26,13 @@ export const MAPPING_FLAGS: Readonly<Record<BackingKind, number>> = {
   // Private hugetlb memory has a file of its own inside, of which only that it is there is seen.
   hugetlb: HUGE_PAGES,
   hugetlb_shared: SHARED_FILE | HUGE_PAGES,
+  hugetlb_1g: HUGE_PAGES | VMA_GIGANTIC,
+  hugetlb_1g_shared: SHARED_FILE | HUGE_PAGES | VMA_GIGANTIC,
 };
 
 export const BACKINGS = Object.keys(MAPPING_FLAGS) as readonly BackingKind[];
 export const isHugetlb = (kind: BackingKind): boolean => (MAPPING_FLAGS[kind] & VM_HUGETLB) !== 0;
 export const isSharedFile = (kind: BackingKind): boolean => (MAPPING_FLAGS[kind] & VM_SHARED) !== 0;
+/** vma_kernel_pagesize: bytes that a page of the mapping has at least. */
+export const kernelPageSize = (kind: BackingKind): number =>
+  isHugetlb(kind) ? (MAPPING_FLAGS[kind] & VMA_GIGANTIC ? 2 ** 30 : 2 ** 21) : 4096;

@@ -14,6 +14,8 @@ export interface HostOptions {
   readonly memory?: Size;
   /** Size of the swap area, 0 for none. Default 256M. */
   readonly swap?: Size;
+  /** hugetlb pages of 1 GiB that are set aside besides `memory` (hugepagesz=1G hugepages=N), for `hugetlb_1g`. Default 0; there is room for 2. */
+  readonly hugepages1g?: number;
   /** Which compilation of the core. Default `release`. */
   readonly core?: CoreBuild;
   /** `threads`: shared wasm memory (needs cross-origin isolation in a page). Default `plain`. */
@@ -25,7 +27,7 @@ export interface HostOptions {
 /**
  * What the VMM maps as guest RAM. Private anonymous memory: `anon` with MAP_NORESERVE, `anon_acct` without, `thp` with
  * MADV_HUGEPAGE. `memfd`: a shared memory file; `memfd_priv`: the same, mapped privately. `hugetlb`, `hugetlb_shared`: huge
- * pages of 2 MiB, private and shared.
+ * pages of 2 MiB, private and shared. `hugetlb_1g`, `hugetlb_1g_shared`: the same of 1 GiB, of those that the host set aside.
  */
 export type BackingKind =
   | 'anon'
@@ -34,7 +36,9 @@ export type BackingKind =
   | 'memfd_priv'
   | 'thp'
   | 'hugetlb'
-  | 'hugetlb_shared';
+  | 'hugetlb_shared'
+  | 'hugetlb_1g'
+  | 'hugetlb_1g_shared';
 export type AbiName = 'pvmemcontrol' | 'memctl';
 
 export interface RamRegion {
@@ -216,7 +220,7 @@ export interface PageBacking {
   readonly frame?: Hpa;
   /** Slot as in swap-out events. */
   readonly swapSlot?: number;
-  /** The huge page around it (2 MiB), of which this page may be a part that is mapped no more. */
+  /** The huge page around it (2 MiB, or 1 GiB of `hugetlb_1g`), of which this page may be a part that is mapped no more. */
   readonly huge?: { readonly first: Hpa; readonly mappedPages: number; readonly asOne: boolean };
   /** The file that is mapped there, and what it has of the page itself, mapped or not. */
   readonly file?: {

@@ -8,7 +8,7 @@ import { Abi } from '../assembly/abi/pvmemcontrol.ts';
 import { VM_MAY, VM_READ, VM_WRITE } from '../assembly/abi/vm-flags.ts';
 import type { Gpa, Hva } from './address.ts';
 import { gpa as gpaOf } from './address.ts';
-import { isHugetlb, MAPPING_FLAGS } from './backing.ts';
+import { isHugetlb, kernelPageSize, MAPPING_FLAGS } from './backing.ts';
 import type { Ptr } from './core/exports.ts';
 import { VM_MEMORY_MAX, VM_MEMORY_SWAP_MAX } from './core/layout.ts';
 import { SlatboxError } from './errors.ts';
@@ -29,7 +29,6 @@ import { RamAccess } from './vmm/ram-access.ts';
 
 const PAGE = 4096;
 const GIB = 2 ** 30;
-const HUGE = 2 ** 21;
 const HVA_BASE = 1n << 44n;
 const GPA_LIMIT = 1n << 46n;
 const BAR0 = 0xdffffff0;
@@ -83,12 +82,14 @@ export class Vm {
       throw new SlatboxError('SLB-024', `cpus is ${this.cpus}`, 'a VM has 1 to 32 vCPUs');
     }
     this.backing = options.backing ?? 'anon';
-    const odd = this.ram.find(({ gpa, size }) => Number(gpa % BigInt(HUGE)) || size % HUGE);
+    const page = kernelPageSize(this.backing);
+    const odd = this.ram.find(({ gpa, size }) => Number(gpa % BigInt(page)) || size % page);
+    const pageText = page === GIB ? '1G' : '2M';
     if (isHugetlb(this.backing) && odd) {
       throw new SlatboxError(
         'SLB-024',
-        `RAM of ${this.backing} that does not begin and end at 2 MiB: gpa ${odd.gpa.toString(16)}, ${odd.size} bytes`,
-        'choose multiples of 2M',
+        `RAM of ${this.backing} that does not begin and end at ${pageText}: gpa ${odd.gpa.toString(16)}, ${odd.size} bytes`,
+        `choose multiples of ${pageText}`,
       );
     }
     if (this.ram.length > SLOTS) {

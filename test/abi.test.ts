@@ -174,15 +174,15 @@ describe.each(BUILDS)('abi › %s', (_name, build) => {
   });
 
   it.each([
-    [1, 0, 0],
-    [2048, 16640, 256],
-    [2048, 16640, 0],
-    [1023, 1, 1025],
-    [262144, 49152, 65536],
-    [1048575, 147455, 1048575],
-  ])('memory of a host with %i frames, %i metadata pages, %i slots', (frames, arena, swap) => {
+    [1, 0, 0, 0],
+    [2048, 16640, 256, 0],
+    [2048, 16640, 0, 1],
+    [1023, 1, 1025, 2],
+    [262144, 49152, 65536, 2],
+    [1048575, 147455, 1048575, 0],
+  ])('memory of a host with %i frames, %i metadata pages, %i slots, %i pages of 1 GiB', (frames, arena, swap, gigantic) => {
     const { x } = vm.host.core;
-    expect(x.hostBytes(frames, arena, swap)).toBe(Core.bytes(frames, arena, swap));
+    expect(x.hostBytes(frames, arena, swap, gigantic)).toBe(Core.bytes(frames, arena, swap, gigantic));
   });
 
   it('what src/core/exports.ts promises is there, with as many parameters', () => {

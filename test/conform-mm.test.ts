@@ -20,6 +20,6 @@ describe.each(['release', 'debug'] as const)('conform mm › %s core', (core) =>
   it('a mode the engine does not have fails, and says so', async () => {
     const trace = parseMmTrace(readFileSync(new URL(files[0] as string, golden), 'utf8'), 'x.json');
     const open = openVmMmDoor({ core });
-    await expect(async () => open({ ...trace, mode: 'hugetlb_1g' })).rejects.toThrow('hugetlb_1g');
+    await expect(async () => open({ ...trace, mode: 'hugetlb_16k' })).rejects.toThrow('hugetlb_16k');
   });
 });

@@ -62,7 +62,7 @@ describe('scenario › what is wrong with it', () => {
     ],
     [
       'a mapping it has not',
-      scenario('  - note: x\n', 'machine: { backing: { kind: hugetlb_1g } }\n'),
+      scenario('  - note: x\n', 'machine: { backing: { kind: hugetlb_16k } }\n'),
       'SLB-013',
       'anon_acct',
     ],

@@ -169,6 +169,20 @@ const ROWS: Record<BackingKind, Row> = {
     status: { VmPeak: 6144, VmSize: 6144, HugetlbPages: 2048 },
     rollup: { Private_Hugetlb: 2048 },
   },
+  hugetlb_1g: {
+    mib: 2048,
+    run: (vm) => write(vm, 0),
+    letters: 'GGGGG',
+    status: { VmPeak: 2097152, VmSize: 2097152, VmData: 2097152, HugetlbPages: 1048576 },
+    rollup: { Private_Hugetlb: 1048576 },
+  },
+  hugetlb_1g_shared: {
+    mib: 2048,
+    run: (vm) => write(vm, 0),
+    letters: 'GGGGG',
+    status: { VmPeak: 2097152, VmSize: 2097152, HugetlbPages: 1048576 },
+    rollup: { Private_Hugetlb: 1048576 },
+  },
 };
 
 const STATUS = 'VmPeak VmSize VmLck VmPin VmRSS RssAnon RssFile RssShmem VmData VmSwap HugetlbPages'.split(
@@ -184,7 +198,12 @@ describe.each(Object.entries(ROWS))('status and smaps_rollup › %s', (backing, 
   it('the texts', async () => {
     const { mib, run } = row;
     const ram = [{ gpa: 0, size: mib * MIB }];
-    const vm = await machine(BUILD, { ram, pool: 16 * MIB, backing: backing as BackingKind });
+    const vm = await machine(BUILD, {
+      ram,
+      pool: 16 * MIB,
+      hugepages1g: mib >= 1024 ? 1 : 0,
+      backing: backing as BackingKind,
+    });
     run(vm);
     expect(letters(vm, 0, 5)).toBe(row.letters);
     const status = STATUS.map((name) => `${name}:\t${String(row.status[name] ?? 0).padStart(8)} kB\n`);

@@ -17,10 +17,12 @@ export const VM_HUGEPAGE = 0x20000000;
 export const VM_NOHUGEPAGE = 0x40000000;
 export const VM_MERGEABLE = 0x80000000;
 
-// Ours, on bits that guest RAM never uses (VM_GROWSDOWN, VM_UFFD_MISSING, VM_PFNMAP):
+// Ours, on bits that guest RAM never uses (VM_GROWSDOWN, VM_UFFD_MISSING, VM_PFNMAP, none):
 /** The VMA has a name; it takes part in merging like any flag. */
 export const VMA_NAMED = 0x100;
 /** The name is an index into the host language's list of texts, not the N of `pvmemcontrol-N`. */
 export const VMA_NAME_TEXT = 0x200;
 /** It maps a file (vm_file): its name is the file and where in it the VMA is (mm/file.ts). */
 export const VMA_FILE = 0x400;
+/** Its hugetlb pages have 1 GiB (hstate_vma). */
+export const VMA_GIGANTIC = 0x800;

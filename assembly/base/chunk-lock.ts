@@ -5,8 +5,10 @@
 // The lock of a chunk is found by its number, modulo LOCK_COUNT. A VM in which two RAM regions share a SLAT leaf table
 // drops the upper bits of the number: hva and gfn of a page agree in the lower nine bits (regions are congruent modulo
 // 1 GiB), so both chunks behind such a table have one lock.
+//
+// A hugetlb page of 1 GiB is changed whole, so in a VM of such pages who locks one chunk locks all 512 of its GiB.
 import { SyncPoint } from '../abi/sync';
-import { LOCK_COUNT, LOCK_SIZE, LOCKS, RUN_MISSED, RUN_MISSED_OWNER, VM_LOCK_FIRST, VM_LOCK_MASK } from './layout';
+import { LOCK_COUNT, LOCK_SIZE, LOCKS, RUN_MISSED, RUN_MISSED_OWNER, VM_HUGETLB_PAGES, VM_LOCK_FIRST, VM_LOCK_MASK } from './layout';
 import { lock, pause, tryLock, unlock } from './lock';
 import { self, THREADS } from './thread';
 
@@ -22,12 +24,21 @@ function lockOf(vm: usize, vpn: u64): usize {
   return lockAt((<u32>(vpn >> 9) & load<u32>(vm, VM_LOCK_MASK)) + load<u32>(vm, VM_LOCK_FIRST));
 }
 
+// @ts-ignore: decorator
+@inline
+function isGigantic(vm: usize): bool {
+  return load<u32>(vm, VM_HUGETLB_PAGES) > 512;
+}
+
 /** The chunk of one page. */
 // @ts-ignore: decorator
 @inline
 export function chunkLock(vm: usize, vpn: u64): void {
   if (THREADS) {
-    if (self != 0) lock(lockOf(vm, vpn));
+    if (self != 0) {
+      if (isGigantic(vm)) eachLock(vm, vpn, vpn + 1, true);
+      else lock(lockOf(vm, vpn));
+    }
   }
 }
 
@@ -35,7 +46,10 @@ export function chunkLock(vm: usize, vpn: u64): void {
 @inline
 export function chunkUnlock(vm: usize, vpn: u64): void {
   if (THREADS) {
-    if (self != 0) unlock(lockOf(vm, vpn));
+    if (self != 0) {
+      if (isGigantic(vm)) eachLock(vm, vpn, vpn + 1, false);
+      else unlock(lockOf(vm, vpn));
+    }
   }
 }
 
@@ -102,6 +116,11 @@ export function rangeUnlock(vm: usize, vpn: u64, end: u64): void {
 
 function eachLock(vm: usize, vpn: u64, end: u64, take: bool): void {
   if (vpn >= end) return;
+  if (isGigantic(vm)) {
+    const rest: u64 = load<u32>(vm, VM_HUGETLB_PAGES) - 1;
+    vpn &= ~rest;
+    end = (end + rest) & ~rest;
+  }
   const mask = load<u32>(vm, VM_LOCK_MASK);
   const chunks = ((end - 1) >> 9) - (vpn >> 9) + 1;
   if (chunks == 1) {

@@ -10,7 +10,8 @@
 //   0x0016_1000  2.5 MiB  event ring
 //   0x0040_0000    2 MiB  vCPU run records (2 KiB × 1024)
 //   0x0060_0000    2 MiB  the huge zero page
-//   0x0080_0000           free stacks, table counts and users, then the metadata arena, the frame pool, the swap area
+//   0x0080_0000           free stacks, table counts and users, then the metadata arena, the frame pool, the swap area,
+//                         hugetlb pages of 1 GiB
 //
 // State that threads share is here, at fixed addresses, never in AssemblyScript globals: every
 // thread has its own instance of the module, and so its own globals (base/thread.ts uses just that).
@@ -62,6 +63,11 @@ export const HOST_FAIL_COUNT: usize = HOST + 292; // u32, how many there were
 export const HOST_FAIL_FIRST: usize = HOST + 296; // u32, the first that fails, from 1 on
 export const HOST_FAIL_TIMES: usize = HOST + 300; // u32, how many fail
 export const HOST_NEXT_ANON_VMA: usize = HOST + 320; // u32
+// hugetlb pages of 1 GiB (frames/gigantic.ts).
+export const HOST_GIGANTIC_BASE: usize = HOST + 324; // u32, number of the first frame, ~0 = none
+export const HOST_GIGANTIC_TOTAL: usize = HOST + 328; // u32
+export const HOST_GIGANTIC_FREE: usize = HOST + 332; // u32, a bit for each
+export const HOST_GIGANTIC_USED: usize = HOST + 336; // u32, a bit for each that may hold old bytes
 // What one thread of control is doing: of the main thread here, of a vCPU thread in its run record (base/thread.ts, here).
 export const HOST_HERE: usize = HOST + 384;
 export const HERE_EVENT_SEQ: usize = 0; // u32, of the last event
@@ -102,7 +108,7 @@ export const VM_DEV_PAYLOAD: usize = 120; // u64
 export const VM_DEV_COMMAND: usize = 128; // u32
 export const VM_DEV_CONNS: usize = 132; // u32, connections
 export const VM_DEV_CONN_DIR: usize = 136; // u32, address of the page of connection pages
-export const VM_HUGE_AT: usize = 140; // thread, u32, the same for a 2 MiB leaf: address of its entry
+export const VM_HUGE_AT: usize = 140; // thread, u32, the same for a leaf of 2 MiB or 1 GiB: address of its entry
 export const VM_DEV_REQUEST: usize = 144; // thread, 32 bytes: the request being run, later its response
 export const VM_HUGE_TAG: usize = 176; // thread, u64, gfn >> 9 of the entry at VM_HUGE_AT, ~0 = none
 export const VM_MMIO_GFN: usize = 184; // thread, u64, gfn last found to have no slot, ~0 = none
@@ -110,7 +116,7 @@ export const VM_BUF_CONN: usize = 192; // thread, u32, connection whose buffer's
 export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
 export const VM_LOCKED_VM: usize = 208; // thread, u64 pages
-export const VM_HUGETLB: usize = 216; // thread, u64 hugetlb pages mapped, of 2 MiB
+export const VM_HUGETLB: usize = 216; // thread, u64 hugetlb pages mapped, in units of 2 MiB
 export const VM_MAPPED_HUGE: usize = 224; // thread, u64 SLAT leaf entries of 2 MiB
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
 // What the VM's memory cgroup is charged for, and may be (mm/charge.ts); each maximum follows its usage.
@@ -131,6 +137,7 @@ export const VM_VMA_HIT: usize = 600; // u32, record of the VMA last found, for 
 export const VM_VMA_HIT_START: usize = 608; // u64
 export const VM_VMA_HIT_PAGES: usize = 616; // u64, 0 = none
 export const VM_TABLES_STAY: usize = 624; // u32, empty chunks are kept: they are page tables, and huge pages may come
+export const VM_HUGETLB_PAGES: usize = 628; // u32, 4 KiB pages of one hugetlb page of this VM, 0 = RAM is not hugetlb
 // Written by all vCPU threads: a cache line each.
 export const VM_TREE_LOCK: usize = 640; // lock: tables above the leaves, nodes of the page state
 export const VM_DEV_LOCK: usize = 704; // lock: the device's registers and transport state

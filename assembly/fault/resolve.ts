@@ -8,10 +8,11 @@ import { HUGE_ZERO_PAGE, VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
 import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
 import { local } from '../base/thread';
+import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { GROUP } from '../frames/pool';
 import { SLOT_BASE, SLOT_END, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
-import { isAsOne } from '../mm/huge';
+import { folioOf, isAsOne } from '../mm/huge';
 import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
 import { vmaOf } from '../mm/look-up';
@@ -71,20 +72,29 @@ function map(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
     assert(bitGet(chunk + ZERO, i));
     entry = (isAsOne(chunk) ? <u64>HUGE_ZERO_PAGE + ((<u64>i) << 12) : <u64>ZERO_PAGE) | EPT_LEAF;
   }
-  const huge = mapsHuge(chunk, slot, gfn);
-  if (huge) entry -= <u64>i << 12;
-  if (huge ? slatMapHuge(vm, gfn, entry) : slatMap(vm, gfn, entry)) return Status.Ok;
+  const shift = leafShift(chunk, slot, gfn);
+  if (put(vm, gfn, entry, shift)) return Status.Ok;
   slatMakeRoom();
-  return (huge ? slatMapHuge(vm, gfn, entry) : slatMap(vm, gfn, entry)) ? Status.Ok : Status.OutOfMemory;
+  return put(vm, gfn, entry, shift) ? Status.Ok : Status.OutOfMemory;
+}
+
+/** The leaf of 2^shift pages around gfn, whose own entry would be `entry`. */
+// @ts-ignore: decorator
+@inline
+function put(vm: usize, gfn: u64, entry: u64, shift: u64): bool {
+  if (shift == 0) return slatMap(vm, gfn, entry);
+  return slatMapHuge(vm, gfn, entry - ((gfn & (((<u64>1) << shift) - 1)) << 12), shift);
 }
 
 /**
- * Whether one 2 MiB leaf maps all around gfn: the VMM's page table does, and the slot has all of it. Frame, vpn and gfn
- * agree in their lower nine bits: huge pages are aligned, and regions are congruent modulo 1 GiB.
+ * How many pages, as a power of two, one leaf around gfn maps: as many as the VMM's page table maps by one entry, if the
+ * slot has all of them. Frame, vpn and gfn agree below that: huge pages are aligned, and regions are congruent modulo
+ * 1 GiB. RAM of 1 GiB pages is made of whole ones, so its slots always have all.
  * Reference: linux arch/x86/kvm/mmu/mmu.c, kvm_mmu_max_mapping_level, host_pfn_mapping_level.
  */
-function mapsHuge(chunk: usize, slot: usize, gfn: u64): bool {
-  if (!isAsOne(chunk)) return false;
-  const first = gfn & ~(<u64>(GROUP - 1));
-  return load<u64>(slot, SLOT_BASE) <= first && first + GROUP <= load<u64>(slot, SLOT_END);
+function leafShift(chunk: usize, slot: usize, gfn: u64): u64 {
+  if (!isAsOne(chunk)) return 0;
+  const pages: u64 = isGigantic(folioOf(chunk)) ? GIGANTIC : GROUP;
+  const first = gfn & ~(pages - 1);
+  return load<u64>(slot, SLOT_BASE) <= first && first + pages <= load<u64>(slot, SLOT_END) ? ctz(pages) : 0;
 }

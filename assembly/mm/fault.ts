@@ -14,8 +14,8 @@ import { anonPrepare } from './anon';
 import { fileDirty, fileOf, filePage } from './file';
 import { fileObtain, fileReadFault, fileWriteFault } from './file-fault';
 import { framePut } from './frame';
-import { entryDirtied, folioSetDirty, hugeFault, isAsOne, isNoTable, mappingSplit, tableMade, takesHuge } from './huge';
-import { hugetlbFault } from './hugetlb';
+import { entryDirtied, folioSetDirty, hugeFault, isAsOne, isHugetlb, isNoTable, mappingSplit, tableMade, takesHuge } from './huge';
+import { hugetlbFault, hugetlbMakeWritable } from './hugetlb';
 import { ksmUnmapped } from './ksm-page';
 import { vmaOf } from './look-up';
 import {
@@ -64,7 +64,8 @@ function makeWritable(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
   if (bitGet(chunk + KSM, i) || (bitGet(chunk + FILE, i) && !shared)) return copyPage(vm, vpn, vma, chunk);
   // wp_page_reuse: the page has no other owner, or the owners are meant to share it.
   entryDirtied(chunk, i);
-  if (isAsOne(chunk)) bitsSet(chunk + WRITABLE, 0, 512);
+  if (isHugetlb(chunk)) hugetlbMakeWritable(vm, vpn);
+  else if (isAsOne(chunk)) bitsSet(chunk + WRITABLE, 0, 512);
   else bitSet(chunk + WRITABLE, i);
   return Status.Ok;
 }
@@ -72,7 +73,7 @@ function makeWritable(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
 /** Nothing, or zero pages, in a VMA that has a file or asks for huge pages. */
 function otherPage(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Status {
   const flags = load<u32>(vma, VMA_FLAGS);
-  if ((flags & VM_HUGETLB) != 0) return hugetlbFault(vm, vpn, write, vma, chunk);
+  if ((flags & VM_HUGETLB) != 0) return hugetlbFault(vm, vpn, write, vma);
   if ((flags & VMA_FILE) != 0) {
     if (!write) return fileReadFault(vm, vpn, vma, chunk);
     return (flags & VM_SHARED) != 0 ? fileWriteFault(vm, vpn, vma, chunk) : copyFile(vm, vpn, vma);

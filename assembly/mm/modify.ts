@@ -9,6 +9,7 @@ import { min } from '../base/math';
 import { add, sync, threaded } from '../base/thread';
 import { count, event } from '../trace/events';
 import { mappingSplitAt } from './huge';
+import { hugetlbPages } from './hugetlb';
 import { vmasAllHeld, vmasLock, vmasLockAll, vmasUnlock } from './look-up';
 import { mapsAdd, mapsAllow, mapsShare } from './map-count';
 import { continuesAt, isBorder, setAnon } from './regions';
@@ -33,8 +34,8 @@ export function mapsFull(vm: usize): bool {
 }
 
 /** Whether the VMA may be cut at vpn: not inside a hugetlb page (linux: hugetlb_vm_op_split). */
-export function cutAllowed(vma: usize, vpn: u64): bool {
-  return (load<u32>(vma, VMA_FLAGS) & VM_HUGETLB) == 0 || (vpn & 511) == 0;
+export function cutAllowed(vm: usize, vma: usize, vpn: u64): bool {
+  return (load<u32>(vma, VMA_FLAGS) & VM_HUGETLB) == 0 || (vpn & (hugetlbPages(vm) - 1)) == 0;
 }
 
 /** Whether one VMA has both vpn and the page before it. */
@@ -144,13 +145,13 @@ function modify(vm: usize, a: u64, b: u64, flags: u32, name: u64): Errno {
     let piece = v;
     if (cutA) {
       if (mapsFull(vm)) return Errno.ENOMEM;
-      if (!cutAllowed(v, a)) return Errno.EINVAL;
+      if (!cutAllowed(vm, v, a)) return Errno.EINVAL;
       piece = vmaSplit(vm, beforeIn(vm, v, a), a);
       if (piece == 0) return Errno.ENOMEM;
     }
     if (cutB) {
       if (mapsFull(vm)) return Errno.ENOMEM;
-      if (!cutAllowed(v, b)) return Errno.EINVAL;
+      if (!cutAllowed(vm, v, b)) return Errno.EINVAL;
       if (vmaSplit(vm, v == w ? piece : vmaFind(vm, b - 1), b) == 0) return Errno.ENOMEM;
     }
     sync(SyncPoint.Publish, piece);

@@ -19,7 +19,7 @@ import { mapsAdd } from './map-count';
 import { cutAllowed, mapsFull, vmaModify, vmaSplit } from './modify';
 import { filePunch, pagesDrop, pagesFree, pagesOut, pagesProtect, pagesUnshare } from './range';
 import { fileMap, fileOf, filePage } from './file';
-import { hugetlbProtect, hugetlbPunch, hugetlbZap } from './hugetlb';
+import { hugetlbPages, hugetlbProtect, hugetlbPunch, hugetlbZap } from './hugetlb';
 import { isInHit, vmaFrom, vmaOf, vmasLockAll, vmasUnlock } from './look-up';
 import { continuesAt, isBorder, lastPart } from './regions';
 import { LIST_CONTINUES, listOf, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaDelete, vmaFind, vmaInsert } from './vma';
@@ -118,8 +118,9 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
       if ((flags & VM_HUGETLB) == 0) pagesDrop(vm, vpn, end);
       else {
         // The end is rounded down, so that nothing is lost unasked (10.2).
-        if ((vpn & 511) != 0) return Errno.EINVAL;
-        hugetlbZap(vm, vpn, end & ~(<u64>511));
+        const rest = hugetlbPages(vm) - 1;
+        if ((vpn & rest) != 0) return Errno.EINVAL;
+        hugetlbZap(vm, vpn, end & ~rest);
       }
       return Errno.OK;
     case Madv.Free:
@@ -156,8 +157,9 @@ function remove(vm: usize, v: usize, vpn: u64, end: u64): void {
     pagesDrop(vm, vpn, end);
     filePunch(file, at, stop);
   } else {
-    const first = (vpn + 511) & ~(<u64>511);
-    if (first < (end & ~(<u64>511))) hugetlbZap(vm, first, end & ~(<u64>511));
+    const rest = hugetlbPages(vm) - 1;
+    const first = (vpn + rest) & ~rest;
+    if (first < (end & ~rest)) hugetlbZap(vm, first, end & ~rest);
     hugetlbPunch(file, at, stop);
   }
 }
@@ -239,12 +241,12 @@ function unmapLocked(vm: usize, vpn: u64, end: u64): Errno {
   if (load<u64>(v, VMA_START) < vpn || continuesAt(vm, vpn)) {
     // A hole in the middle makes two of one; cuts at an end always work (7.8), but inside a hugetlb page.
     if (end < load<u64>(lastPart(vm, v), VMA_END) && mapsFull(vm)) return Errno.ENOMEM;
-    if (!cutAllowed(v, vpn)) return Errno.EINVAL;
+    if (!cutAllowed(vm, v, vpn)) return Errno.EINVAL;
     if (vmaSplit(vm, vmaFind(vm, vpn - 1), vpn) == 0) return Errno.ENOMEM;
   }
   v = vmaFind(vm, end - 1);
   if (v != 0 && load<u64>(v, VMA_START) < end && (load<u64>(v, VMA_END) > end || continuesAt(vm, end))) {
-    if (!cutAllowed(v, end)) return Errno.EINVAL;
+    if (!cutAllowed(vm, v, end)) return Errno.EINVAL;
     if (vmaSplit(vm, v, end) == 0) return Errno.ENOMEM;
   }
   for (;;) {

@@ -2,7 +2,7 @@
 // Each frame, metadata page and swap slot is owned exactly once or free; counts equal recounts; every SLAT
 // entry is backed by a present page with at least its permissions.
 import {
-  HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
+  HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_GIGANTIC_FREE, HOST_GIGANTIC_TOTAL, HOST_GIGANTIC_USED, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
   VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_ID, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
   VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE, HUGE_ZERO_PAGE,
 } from '../base/layout';
@@ -15,6 +15,7 @@ import { connectionGpa } from '../device/pvmemcontrol/connection';
 import {
   GROUP, groupFirst, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage, poolUsed,
 } from '../frames/pool';
+import { GIGANTIC, giganticOf, isGigantic } from '../frames/gigantic';
 import { slotOf, slotVpn } from '../memslot/table';
 import {
   BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO, hugeTag, KSM, LAZY,
@@ -67,6 +68,7 @@ export function check(): Broken {
   }
   let e = checkFiles(SCRATCH, frames, arena);
   if (e == Broken.Nothing) e = checkKsm(frames);
+  if (e == Broken.Nothing) e = checkGigantic();
   if (e == Broken.Nothing) e = checkCharges();
   if (e == Broken.Nothing) e = checkUsed(HOST_FRAMES);
   if (e == Broken.Nothing) e = checkUsed(HOST_ARENA);
@@ -188,6 +190,7 @@ function checkPages(vm: usize, frames: usize, arena: usize, swap: usize): Broken
       e = ownRun(arena, chunk, 1);
       if (e == Broken.Nothing && load<u32>(chunk, CHUNK_KSM) != 0) e = ownRun(arena, load<u32>(chunk, CHUNK_KSM), 1);
       if (e == Broken.Nothing) e = checkHuge(chunk, hugeTag(node, index), frames);
+      if (e == Broken.Nothing && isGigantic(folioOf(chunk))) e = checkPart(node, index, !bitGet(chunk + FILE, 0));
       if (folioOf(chunk) != 0 && !isHugetlb(chunk)) charged(vm, 0, GROUP);
       if (e != Broken.Nothing) return e;
       let backed: u32 = 0;
@@ -248,7 +251,7 @@ function checkHuge(chunk: usize, tag: u32, frames: usize): Broken {
   if (tag != 0 && (parts != GROUP || folio != groupFirst(tag - 1) || load<u32>(chunk, CHUNK_KSM) != 0)) return at(folio, Broken.StateContradicts);
   if (isHugetlb(chunk)) {
     if (folio == 0 || !bitsAll(chunk + BACKED, 0, 512)) return at(folio, Broken.StateContradicts);
-    return bitGet(chunk + FILE, 0) ? Broken.Nothing : ownFrames(HOST_FRAMES, frames, folio, GROUP);
+    return bitGet(chunk + FILE, 0) || isGigantic(folio) ? Broken.Nothing : ownFrames(HOST_FRAMES, frames, folio, GROUP);
   }
   if (parts != load<u32>(chunk, CHUNK_PARTS) || (folio == 0) != (parts == 0)) return at(parts, Broken.CountDiffers);
   if (isAsOne(chunk) && parts != (folio == 0 ? 0 : GROUP)) return at(parts, Broken.StateContradicts);
@@ -289,9 +292,12 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
         const chunk = chunkAt(node, index);
         if (chunk == 0) continue;
         e = ownRun(arena, chunk, 1);
+        if (e == Broken.Nothing && isGigantic(folioOf(chunk))) e = checkPart(node, index, true);
         for (let i: u32 = 0; i < 512 && e == Broken.Nothing; i++) {
           if (bitGet(chunk + BACKED, i)) {
-            e = own(HOST_FRAMES, frames, load<u32>(pageSlot(chunk, i)));
+            const frame = load<u32>(pageSlot(chunk, i));
+            if (!isGigantic(frame)) e = own(HOST_FRAMES, frames, frame);
+            else if (frame != folioOf(chunk) + i) e = at(i, Broken.StateContradicts);
             cached++;
             if (!isHugetlb(chunk)) charged(fileMapped(file), 0, 1);
           } else if (bitGet(chunk + SWAPPED, i)) {
@@ -307,6 +313,32 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
     if (swapped != load<u64>(file, VM_SWAP)) return at(swapped, Broken.CountDiffers);
   }
   return Broken.Nothing;
+}
+
+/** Hugetlb pages of 1 GiB that somebody owns, a bit for each. */
+const OWNED: usize = SCRATCH + SCRATCH_SIZE - 56;
+
+/** Chunk `index` of a node is the part with that number of a page of 1 GiB; all are there. `owns`: it is nobody else's. */
+function checkPart(node: usize, index: u32, owns: bool): Broken {
+  const folio = folioOf(chunkAt(node, index));
+  const first = chunkAt(node, 0);
+  if (first == 0 || folio != folioOf(first) + (index << 9) || (folioOf(first) & (GIGANTIC - 1)) != 0) return at(folio, Broken.StateContradicts);
+  if (index != 0) return Broken.Nothing;
+  for (let i: u32 = 1; i < 512; i++) if (chunkAt(node, i) == 0 || folioOf(chunkAt(node, i)) != folio + (i << 9)) return at(folio, Broken.StateContradicts);
+  if (!owns) return Broken.Nothing;
+  const bit: u32 = 1 << giganticOf(folio);
+  if ((load<u32>(OWNED) & bit) != 0) return at(folio, Broken.OwnedTwice);
+  store<u32>(OWNED, load<u32>(OWNED) | bit);
+  return Broken.Nothing;
+}
+
+/** Each page of 1 GiB is owned or free, and counts as used when it is owned. */
+function checkGigantic(): Broken {
+  const owned = load<u32>(OWNED);
+  const free = load<u32>(HOST_GIGANTIC_FREE);
+  if ((owned & free) != 0) return at(owned & free, Broken.OwnedTwice);
+  if ((owned | free) != (1 << load<u32>(HOST_GIGANTIC_TOTAL)) - 1) return at(owned | free, Broken.Leaked);
+  return (owned & ~load<u32>(HOST_GIGANTIC_USED)) == 0 ? Broken.Nothing : at(owned, Broken.CountsAsFresh);
 }
 
 /** What KSM keeps besides items: pages of records and the buckets of the stable tree. */
@@ -344,8 +376,8 @@ function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64)
     if ((entry & EPT_RWX) == 0) continue;
     n++;
     const here = gfn + (i << shift);
-    if (shift == 0) e = checkLeaf(vm, here, entry);
-    else if ((entry & EPT_HUGE) != 0) e = shift == 9 ? checkHugeLeaf(vm, here, entry) : at(here, Broken.SlatStale);
+    if (shift == 0) e = isGigantic(entryPage(entry)) ? at(here, Broken.SlatStale) : checkLeaf(vm, here, entry);
+    else if ((entry & EPT_HUGE) != 0) e = shift < 27 ? checkHugeLeaf(vm, here, entry, 1 << <u32>shift) : at(here, Broken.SlatStale);
     else e = checkTable(vm, arena, entryTable(entry), shift - 9, here);
     if (e != Broken.Nothing) return e;
   }
@@ -353,15 +385,19 @@ function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64)
   return n == load<u16>(tableCount(table)) ? Broken.Nothing : at(gfn, Broken.CountDiffers);
 }
 
-/** A 2 MiB leaf maps all of the chunk's huge page, which the VMM's page table has as one. */
-function checkHugeLeaf(vm: usize, gfn: u64, entry: u64): Broken {
-  store<u64>(MAPPED_HUGE, load<u64>(MAPPED_HUGE) + 1);
+/** A huge leaf maps all of a huge page, which the VMM's page table has as one: of 1 GiB just if that has 1 GiB. */
+function checkHugeLeaf(vm: usize, gfn: u64, entry: u64, pages: u32): Broken {
+  const counter = pages == GROUP ? MAPPED_HUGE : MAPPED;
+  store<u64>(counter, load<u64>(counter) + 1);
   const slot = slotOf(vm, gfn);
-  if (slot == 0 || slotOf(vm, gfn + 511) != slot) return at(gfn, Broken.SlatStale);
-  const chunk = chunkOf(vm, slotVpn(slot, gfn));
-  if (chunk == 0 || !isAsOne(chunk) || (entryPage(entry) & (GROUP - 1)) != 0) return at(gfn, Broken.SlatStale);
+  if (slot == 0 || slotOf(vm, gfn + pages - 1) != slot) return at(gfn, Broken.SlatStale);
+  const size = isGigantic(entryPage(entry)) ? GIGANTIC : GROUP;
+  if (pages != size || (entryPage(entry) & (size - 1)) != 0) return at(gfn, Broken.SlatStale);
   let e: Broken = Broken.Nothing;
-  for (let i: u32 = 0; i < GROUP && e == Broken.Nothing; i++) e = checkLeaf(vm, gfn + i, entry + ((<u64>i) << 12));
+  for (let i: u32 = 0; i < pages && e == Broken.Nothing; i++) {
+    const chunk = chunkOf(vm, slotVpn(slot, gfn + i));
+    e = chunk != 0 && isAsOne(chunk) ? checkLeaf(vm, gfn + i, entry + ((<u64>i) << 12)) : at(gfn + i, Broken.SlatStale);
+  }
   return e;
 }
 

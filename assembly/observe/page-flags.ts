@@ -4,8 +4,9 @@
 // flags are kept. Per-CPU lists are empty, as after lru_add_drain_all: what reclaim may look at is on an LRU list.
 import { Kpf } from '../abi/page-flags';
 import { VM_LOCKED } from '../abi/vm-flags';
-import { HOST_FILES, HOST_FRAMES, HOST_VM_COUNT, HUGE_ZERO_PAGE, SCRATCH, VM_BASE, VM_DIR_LEN, VM_SIZE, VPN_BASE, ZERO_PAGE } from '../base/layout';
+import { HOST_FILES, HOST_FRAMES, HOST_GIGANTIC_TOTAL, HOST_VM_COUNT, HUGE_ZERO_PAGE, SCRATCH, VM_BASE, VM_DIR_LEN, VM_SIZE, VPN_BASE, ZERO_PAGE } from '../base/layout';
 import { bitGet } from '../base/bits';
+import { GIGANTIC, giganticOf, isGigantic } from '../frames/gigantic';
 import { GROUP, poolBase, poolTotal } from '../frames/pool';
 import { FILE_NEXT } from '../mm/file';
 import { folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
@@ -43,8 +44,14 @@ export function pageFlags(first: u32, count: u32): void {
   const base = poolBase(HOST_FRAMES);
   for (let n: u32 = 0; n < count; n++) {
     const p = SCRATCH + (<usize>n << 3);
-    if (load<u64>(p) == 0) store<u64>(p, first + n - base < poolTotal(HOST_FRAMES) ? BUDDY : NOPAGE);
+    if (load<u64>(p) == 0) store<u64>(p, first + n - base < poolTotal(HOST_FRAMES) ? BUDDY : unowned(first + n));
   }
+}
+
+/** A frame that nobody has and that is not of the pool: of a free hugetlb page of 1 GiB, or none at all. */
+function unowned(frame: u32): u64 {
+  if (!isGigantic(frame) || giganticOf(frame) >= load<u32>(HOST_GIGANTIC_TOTAL)) return NOPAGE;
+  return HUGE | ((frame & (GIGANTIC - 1)) == 0 ? HEAD : TAIL);
 }
 
 /** How many page table entries map each, in the same places. */
@@ -74,9 +81,10 @@ function or(pfn: u32, flags: u64, first: u32, count: u32): void {
   store<u64>(p, load<u64>(p) | flags);
 }
 
-/** The pages of a huge page, which all show the flags of the first one. */
+/** 512 pages of a huge page, which all show the flags of the first one. */
 function orHuge(head: u32, flags: u64, first: u32, count: u32): void {
-  for (let i: u32 = 0; i < GROUP; i++) or(head + i, flags | (i == 0 ? HEAD : TAIL), first, count);
+  const tails = isGigantic(head) && (head & (GIGANTIC - 1)) != 0;
+  for (let i: u32 = 0; i < GROUP; i++) or(head + i, flags | (i == 0 && !tails ? HEAD : TAIL), first, count);
 }
 
 // @ts-ignore: decorator

@@ -3,6 +3,7 @@
 import { HOST_VM_COUNT, SCRATCH, VM_BASE, VM_DIR_LEN, VM_ID, VM_SIZE, VPN_BASE } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { VMA_FILE } from '../abi/vm-flags';
+import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { frameMappings } from '../frames/shared';
 import { fileMappings, fileOf, filePage } from '../mm/file';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
@@ -19,7 +20,7 @@ export const PAGE_FRAME: usize = 0;
 export const PAGE_SLOT: usize = 4;
 /** First frame of the huge page that the page is part of or was; a hugetlb page as well. */
 export const PAGE_HUGE: usize = 8;
-/** How many of its 512 pages are mapped. */
+/** How many of its pages, 512 or 2^18, are mapped. */
 export const PAGE_PARTS: usize = 12;
 /** Whether one entry maps it. */
 export const PAGE_AS_ONE: usize = 16;
@@ -44,8 +45,9 @@ export function pageBacking(vm: usize, vpn: u64): void {
   const hasFile = vma != 0 && (load<u32>(vma, VMA_FLAGS) & VMA_FILE) != 0;
   if (chunk != 0) {
     if (folioOf(chunk) != 0) {
-      put(PAGE_HUGE, folioOf(chunk));
-      put(PAGE_PARTS, isHugetlb(chunk) ? 512 : load<u32>(chunk, CHUNK_PARTS));
+      const gigantic = isGigantic(folioOf(chunk));
+      put(PAGE_HUGE, gigantic ? folioOf(chunk) & ~(GIGANTIC - 1) : folioOf(chunk));
+      put(PAGE_PARTS, gigantic ? GIGANTIC : isHugetlb(chunk) ? 512 : load<u32>(chunk, CHUNK_PARTS));
       put(PAGE_AS_ONE, <u32>isAsOne(chunk));
     }
     const page = load<u32>(pageSlot(chunk, i));

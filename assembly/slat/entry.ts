@@ -1,9 +1,9 @@
-// SLAT entries in EPT format and the walk down to a leaf, of 4 KiB or of 2 MiB.
+// SLAT entries in EPT format and the walk down to a leaf, of 4 KiB, 2 MiB or 1 GiB.
 // Reference: Intel SDM vol. 3, EPT paging structures; linux arch/x86/kvm/mmu/spte.h (software bits).
 //
 // ╒═ table entry ═════════════════════════════════════════════════════════════════════╕
 // │ 63…52 ign. │ 51…12 next table │ 11 MMU present (KVM) │ 10…3 zero │ 2 X │ 1 W │ 0 R │
-// ╞═ leaf entry: 4 KiB at level 1; 2 MiB at level 2, with bit 7 set and 20…12 zero ════╡
+// ╞═ leaf entry: 4 KiB at level 1; 2 MiB at level 2, 1 GiB at level 3, with bit 7 set ═╡
 // │ 63 #VE │ 58 MMU-writable, 57 host-writable (KVM) │ 51…12 pfn │ 11 MMU present (KVM) │
 // │ 9 D │ 8 A │ 7 huge │ 6 IPAT │ 5…3 MT │ 2 X │ 1 W │ 0 R │
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
@@ -12,7 +12,8 @@ import { SyncPoint } from '../abi/sync';
 import { HOST_ARENA, HOST_TABLES, TABLE_SIZE, VM_HUGE_AT, VM_HUGE_TAG, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
 import { local, self, selfVm, sync, THREADS, threaded } from '../base/thread';
 import { RUN_CPU } from '../abi/status';
-import { poolBase } from '../frames/pool';
+import { GIGANTIC, isGigantic } from '../frames/gigantic';
+import { GROUP, poolBase } from '../frames/pool';
 
 export const EPT_R: u64 = 1;
 export const EPT_W: u64 = 2;
@@ -43,7 +44,7 @@ export function entryPage(entry: u64): u32 {
 // │ 0 users u32 │ 4 count u16     │
 // ╘═══════════════════════════════╛
 
-/** Whether the entry, found at level 2, leads to a leaf table. */
+/** Whether the entry, found above level 1, leads to a table. */
 // @ts-ignore: decorator
 @inline
 export function isTable(entry: u64): bool {
@@ -65,7 +66,7 @@ export function tableCount(table: usize): usize {
 }
 
 /**
- * The leaf table that covers gfn, 0 when a level above it is absent or a 2 MiB leaf stands in its place.
+ * The leaf table that covers gfn, 0 when a level above it is absent or a huge leaf stands in its place.
  * gfn splits into level 4 (35…27), level 3 (26…18), level 2 (17…9), level 1 (8…0); gfn < 2^36.
  */
 // @ts-ignore: decorator
@@ -84,13 +85,14 @@ function pscTag(l: usize): u64 {
   return load<u64>(l, VM_PSC_TAG);
 }
 
-/** Address of the level-2 entry that covers gfn, 0 when a level above it is absent. */
+/** Address of the level-2 entry that covers gfn, or of the 1 GiB leaf above it; 0 when a level above it is absent. */
 export function level2Entry(vm: usize, gfn: u64): usize {
   let e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
   if ((e & EPT_RWX) == 0) return 0;
-  e = load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3));
+  const p = entryTable(e) + (<usize>((gfn >> 18) & 511) << 3);
+  e = load<u64>(p);
   if ((e & EPT_RWX) == 0) return 0;
-  return entryTable(e) + (<usize>((gfn >> 9) & 511) << 3);
+  return (e & EPT_HUGE) != 0 ? p : entryTable(e) + (<usize>((gfn >> 9) & 511) << 3);
 }
 
 function walkTables(vm: usize, gfn: u64): usize {
@@ -143,7 +145,7 @@ function use(table: usize): void {
   }
 }
 
-/** The same for the 2 MiB leaf e at p: what is remembered is where it stands, and it is looked at each time. */
+/** The same for the huge leaf e at p: what is remembered is where it stands, for 2 MiB around gfn, and it is looked at each time. */
 // @ts-ignore: decorator
 @inline
 function rememberHuge(vm: usize, gfn: u64, p: usize, e: u64): bool {
@@ -156,7 +158,7 @@ function rememberHuge(vm: usize, gfn: u64, p: usize, e: u64): bool {
 function rememberHugeShared(vm: usize, gfn: u64, p: usize, e: u64): bool {
   if (THREADS) {
     if (vm != selfVm) return true;
-    // Its table is of level 2, and those stay while threads run: nobody takes the tag away.
+    // Its table is of level 2 or 3, and those stay while threads run: nobody takes the tag away.
     use(p & ~(<usize>4095));
     store<u64>(local(vm), gfn >> 9, VM_HUGE_TAG);
     store<u32>(local(vm), <u32>p, VM_HUGE_AT);
@@ -167,7 +169,7 @@ function rememberHugeShared(vm: usize, gfn: u64, p: usize, e: u64): bool {
 }
 
 /**
- * The leaf entry of gfn, 0 when absent. Inside a 2 MiB leaf it is that leaf's, with the frame of gfn itself and EPT_HUGE.
+ * The leaf entry of gfn, 0 when absent. Inside a huge leaf it is that leaf's, with the frame of gfn itself and EPT_HUGE.
  * The caller has checked gfn < 2^36.
  */
 // @ts-ignore: decorator
@@ -194,13 +196,14 @@ function walkLeaf(vm: usize, l: usize, gfn: u64): u64 {
   return (e & EPT_HUGE) != 0 ? inHuge(e, gfn) : load<u64>(entryTable(e) + (<usize>(gfn & 511) << 3));
 }
 
+/** Pages of 1 GiB are always mapped whole, and nothing else is by a leaf of that size: the frame tells which it is. */
 // @ts-ignore: decorator
 @inline
 function inHuge(e: u64, gfn: u64): u64 {
-  return e + ((gfn & 511) << 12);
+  return e + ((gfn & ((isGigantic(entryPage(e)) ? GIGANTIC : GROUP) - 1)) << 12);
 }
 
-/** First gfn from `gfn` on whose level-2 entry is present, at most `end`; absent tables above it are skipped whole. */
+/** First gfn from `gfn` on whose level2Entry is present, at most `end`; absent tables above it are skipped whole. */
 export function nextLevel2(vm: usize, gfn: u64, end: u64): u64 {
   while (gfn < end) {
     let e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
@@ -213,6 +216,7 @@ export function nextLevel2(vm: usize, gfn: u64, end: u64): u64 {
       gfn = ((gfn >> 18) + 1) << 18;
       continue;
     }
+    if ((e & EPT_HUGE) != 0) break;
     const table = entryTable(e);
     let i = <usize>(gfn >> 9) & 511;
     while (i < 512 && (load<u64>(table + (i << 3)) & EPT_RWX) == 0) i++;

@@ -61,9 +61,14 @@ export function addEntries(table: usize, by: i32): void {
   store<u16>(n, <u16>(<i32>load<u16>(n) + by));
 }
 
-/** The level-2 table of gfn, made when absent; 0 as below. Under the tree lock. */
+/** The level-3 table of gfn, made when absent; 0 as below. Under the tree lock. */
+function level3Make(vm: usize, gfn: u64): usize {
+  return childTable(load<u32>(vm, VM_ROOT), <usize>((gfn >> 27) & 511));
+}
+
+/** The same for level 2. */
 function level2Make(vm: usize, gfn: u64): usize {
-  const table = childTable(load<u32>(vm, VM_ROOT), <usize>((gfn >> 27) & 511));
+  const table = level3Make(vm, gfn);
   return table == 0 ? 0 : childTable(table, <usize>((gfn >> 18) & 511));
 }
 
@@ -93,25 +98,27 @@ export function slatMap(vm: usize, gfn: u64, entry: u64): bool {
 }
 
 /**
- * Put a 2 MiB leaf over gfn. A leaf table that stands there, empty or with entries for parts of the same page, is given
- * back (linux: a shadow page replaced by a huge SPTE). False when the arena is empty.
+ * Put a leaf of 2^shift pages, 2 MiB or 1 GiB, over gfn. A leaf table that stands in the place of 2 MiB, empty or with
+ * entries for parts of the same page, is given back (linux: a shadow page replaced by a huge SPTE). No table stands in the
+ * place of 1 GiB: pages of that size are never mapped smaller. False when the arena is empty.
  */
-export function slatMapHuge(vm: usize, gfn: u64, entry: u64): bool {
+export function slatMapHuge(vm: usize, gfn: u64, entry: u64, shift: u64): bool {
   lock(vm + VM_TREE_LOCK);
-  const table = level2Make(vm, gfn);
+  const table = shift == 18 ? level3Make(vm, gfn) : level2Make(vm, gfn);
   if (table == 0) {
     unlock(vm + VM_TREE_LOCK);
     return false;
   }
-  const p = table + (<usize>((gfn >> 9) & 511) << 3);
+  const p = table + (<usize>((gfn >> shift) & 511) << 3);
   const old = load<u64>(p);
   publish(p, entry | EPT_HUGE);
   if ((old & EPT_RWX) == 0) addEntries(table, 1);
   unlock(vm + VM_TREE_LOCK);
   if ((old & EPT_HUGE) != 0) return true;
   add(vm, VM_MAPPED, 1);
-  add(vm, VM_MAPPED_HUGE, 1);
+  if (shift == 9) add(vm, VM_MAPPED_HUGE, 1);
   if (!isTable(old)) return true;
+  assert(shift == 9);
   add(vm, VM_MAPPED, 0 - <u64>load<u16>(tableCount(entryTable(old))));
   tableFree(vm, entryTable(old));
   return true;

@@ -4,7 +4,7 @@
 // When a zap returns, no vCPU uses what it took: it waits for those that are in a guest window and may have found an
 // entry of the same table (base/window.ts). A vCPU that never used a leaf of the table is not even looked at.
 //
-// A 2 MiB leaf of which a part is zapped goes whole, as in KVM; what is left of it is mapped again when it is used.
+// A leaf of 2 MiB or 1 GiB of which a part is zapped goes whole, as in KVM; what is left of it is mapped again when it is used.
 import { VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { min } from '../base/math';
@@ -54,6 +54,12 @@ function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 
     const p = table + (<usize>((gfn >> shift) & 511) << 3);
     const e = load<u64>(p);
     if ((e & EPT_RWX) != 0) {
+      if ((e & EPT_HUGE) != 0) {
+        zapGigantic(vm, table, p);
+        zapped++;
+        gfn = next;
+        continue;
+      }
       const child = entryTable(e);
       zapped += shift == 18 ? zapLevel2(vm, child, gfn, next) : zapTable(vm, child, shift - 9, gfn, next);
       // While threads run the tables above the leaves stay: others walk through them without a lock.
@@ -62,6 +68,15 @@ function zapTable(vm: usize, table: usize, shift: u64, from: u64, to: u64): u64 
     gfn = next;
   }
   return zapped;
+}
+
+/** A leaf of 1 GiB, at entry p of `table`. */
+function zapGigantic(vm: usize, table: usize, p: usize): void {
+  lock(vm + VM_TREE_LOCK);
+  publish(p, 0);
+  addEntries(table, -1);
+  unlock(vm + VM_TREE_LOCK);
+  if (threaded()) settle(vm, table);
 }
 
 /** A table of level 2: leaf tables, and leaves of its own. */
@@ -132,7 +147,7 @@ function settle(vm: usize, table: usize): void {
 export function slatZapTable(vm: usize, gfn: u64, next: u64): u64 {
   const p = level2Entry(vm, gfn);
   // Looked at again here and below: until the chunk was locked another thread may have been here.
-  if (!isTable(load<u64>(p))) return 0;
+  if (p == 0 || !isTable(load<u64>(p))) return 0;
   const zapped = slatZap(vm, gfn, next);
   const e = load<u64>(p);
   if (isTable(e) && load<u16>(tableCount(entryTable(e))) == 0) unlink(vm, p & ~(<usize>4095), p, entryTable(e));

@@ -3,6 +3,9 @@
 import type { CoreExports, Ptr } from './exports.ts';
 import * as layout from './layout.ts';
 
+/** 4 KiB pages of 1 GiB. */
+const GIGANTIC = 2 ** 18;
+
 export class Core {
   /** The engine's exports; between `refuse` and `allow` each use of them throws. */
   x: CoreExports;
@@ -31,11 +34,14 @@ export class Core {
   }
 
   /** Bytes of linear memory for a host; the same rule as hostBytes of assembly/vm.ts, held equal by a test. */
-  static bytes(frames: number, arena: number, swap: number): number {
+  static bytes(frames: number, arena: number, swap: number, gigantic = 0): number {
     const stacks = [frames, arena, swap].reduce((sum, n) => sum + n * 4 + Math.floor(n / 512) * 8, 0);
     const tables = Math.ceil(stacks / layout.TABLE_SIZE) + arena;
     const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE + frames * 8) / 4096) + arena;
-    return (Math.ceil(first / 512) * 512 + frames + swap) * 4096;
+    const end = Math.ceil(first / 512) * 512 + frames + swap;
+    if (gigantic === 0) return end * 4096;
+    // A page more: see hostBytes.
+    return ((Math.ceil(end / GIGANTIC) + gigantic) * GIGANTIC + 1) * 4096;
   }
 
   /**

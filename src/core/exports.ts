@@ -5,8 +5,8 @@
 export type Ptr = number;
 
 export interface CoreExports {
-  hostBytes(frames: number, arena: number, swap: number): number;
-  hostInit(frames: number, arena: number, swap: number, events: number): void;
+  hostBytes(frames: number, arena: number, swap: number, gigantic: number): number;
+  hostInit(frames: number, arena: number, swap: number, gigantic: number, events: number): void;
   vmCreate(
     pages: bigint,
     cpus: number,
@@ -65,6 +65,7 @@ export interface CoreExports {
   vmaFind(vm: Ptr, vpn: bigint): Ptr;
   vmaNext(vm: Ptr, vma: Ptr): Ptr;
   slotOf(vm: Ptr, gfn: bigint): Ptr;
+  giganticLeaves(vm: Ptr): number;
   walkEntry(vm: Ptr, gfn: bigint, level: number): Ptr;
   pageLetter(vm: Ptr, vpn: bigint): number;
   /** Blocks of the file behind page vpn, in memory and swapped, 4 KiB each; -1 when there is no file. */

@@ -17,6 +17,10 @@ export const HOST_TABLES = HOST + 200;
 export const HOST_KSM_NODES = HOST + 224;
 export const HOST_KSM_SCANS = HOST + 232;
 export const TABLE_SIZE = 64;
+export const HOST_GIGANTIC_BASE = HOST + 324;
+export const HOST_GIGANTIC_TOTAL = HOST + 328;
+export const HOST_GIGANTIC_FREE = HOST + 332;
+export const HOST_GIGANTIC_USED = HOST + 336;
 export const HOST_EVENT_SEQ = HOST + 384;
 
 export const VM_ROOT = 8;

@@ -54,18 +54,23 @@ function moduleOf(build: CoreBuild, memory: WasmMemory): Promise<WebAssembly.Mod
 export async function loadCore(
   build: CoreBuild,
   kind: WasmMemory,
-  pages: { readonly frames: number; readonly arena: number; readonly swap: number },
+  pages: {
+    readonly frames: number;
+    readonly arena: number;
+    readonly swap: number;
+    readonly gigantic: number;
+  },
   events: boolean,
 ): Promise<Core> {
   const module = await moduleOf(build, kind);
   // hostBytes needs no state, but a first memory to ask it with would cost more than knowing its rule.
-  const bytes = Core.bytes(pages.frames, pages.arena, pages.swap);
+  const bytes = Core.bytes(pages.frames, pages.arena, pages.swap, pages.gigantic);
   const wasmPages = Math.ceil(bytes / WASM_PAGE);
   if (wasmPages > WASM_PAGE) {
     throw new SlatboxError(
       'SLB-020',
-      `a host with ${pages.frames} frames and ${pages.swap} swap slots needs ${bytes} bytes; linear memory ends at 4 GiB`,
-      'give the host less memory or less swap',
+      `a host with ${pages.frames} frames, ${pages.swap} swap slots and ${pages.gigantic} pages of 1 GiB needs ${bytes} bytes; linear memory ends at 4 GiB`,
+      'give the host less memory, less swap or fewer pages of 1 GiB',
     );
   }
   let memory: WebAssembly.Memory;
@@ -79,6 +84,6 @@ export async function loadCore(
     );
   }
   const core = await instantiateCore(module, memory);
-  core.x.hostInit(pages.frames, pages.arena, pages.swap, events ? 1 : 0);
+  core.x.hostInit(pages.frames, pages.arena, pages.swap, pages.gigantic, events ? 1 : 0);
   return core;
 }

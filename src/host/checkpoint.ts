@@ -2,11 +2,11 @@
 // kept, and a page that is one 64-bit word over and over is kept as that word. The event ring is left out: its
 // records are found by their number, and a replay writes the same ones again.
 import { RUN_SIZE } from '../../assembly/abi/status.ts';
-import type { Core } from '../core/core.ts';
 import {
   HOST,
   HOST_ARENA,
   HOST_FRAMES,
+  HOST_GIGANTIC_USED,
   HOST_SHARED,
   HOST_SWAP,
   HOST_TABLES,
@@ -46,6 +46,8 @@ export interface Checkpoint {
 
 /** Of a record of a shared frame, assembly/frames/shared.ts. */
 const SHARED_SIZE = 8;
+/** Frames of a hugetlb page of 1 GiB. */
+const GIGANTIC = 2 ** 18;
 const POOLS = [HOST_FRAMES, HOST_ARENA, HOST_SWAP];
 
 export function takeCheckpoint(host: Host): Checkpoint {
@@ -66,16 +68,18 @@ export function takeCheckpoint(host: Host): Checkpoint {
     copy(core.readU32(HOST_SHARED), core.readU32(HOST_FRAMES + POOL_BUMP) * SHARED_SIZE),
     copy(core.readU32(HOST_ARENA + POOL_BASE) * 4096, bumped * 4096),
   ];
-  const pages = takePages(core);
+  const pages = takePages(host);
   const sizes = [...stacks, ...metadata].reduce((sum, part) => sum + part.bytes.length, header.length);
   const bytes = sizes + pages.numbers.length * 16 + pages.bodies.length * 4096;
   return { host: host.serial, header, stacks, metadata, pages, vms: host.vms.map((vm) => vm.save()), bytes };
 }
 
-function takePages(core: Core): Pages {
+function takePages(host: Host): Pages {
+  const { core } = host;
   const used = core.x.poolTotal(HOST_FRAMES) - core.x.poolFree(HOST_FRAMES);
   const swapped = core.x.poolTotal(HOST_SWAP) - core.x.poolFree(HOST_SWAP);
-  const numbers = new Uint32Array(used + swapped);
+  const { total, free } = host.hugepages1g();
+  const numbers = new Uint32Array(used + swapped + (total - free) * GIGANTIC);
   const taken = new Uint8Array(core.memory.buffer.byteLength / 4096 / 8);
   const words = new Uint32Array(numbers.length * 2);
   const bodyOf = new Uint32Array(numbers.length);
@@ -117,26 +121,41 @@ export function restoreCheckpoint(host: Host, checkpoint: Checkpoint): void {
   }
   // What was ever used stays used: a frame behind the old bump pointer may hold bytes that came after.
   const high = POOLS.map((pool) => core.readU32(pool + POOL_HIGH));
+  const gigantic = core.readU32(HOST_GIGANTIC_USED);
   core.u8.set(checkpoint.header, HOST);
+  core.u32[HOST_GIGANTIC_USED >>> 2] = gigantic;
   POOLS.forEach((pool, i) => {
     core.u32[(pool + POOL_HIGH) >>> 2] = high[i] as number;
   });
   for (const { at, bytes } of [...checkpoint.stacks, ...checkpoint.metadata]) core.u8.set(bytes, at);
   const { numbers, words, bodyOf, bodies } = checkpoint.pages;
-  for (let i = 0; i < numbers.length; i++) {
-    const at = (numbers[i] as number) * 4096;
+  for (let i = 0, next = 1; i < numbers.length; i = next++) {
+    const first = numbers[i] as number;
     const body = bodyOf[i] as number;
-    if (body) core.u8.set(bodies[body - 1] as Uint8Array, at);
-    else fillWords(core.u32, at >>> 2, words[i * 2] as number, words[i * 2 + 1] as number);
+    if (body) {
+      core.u8.set(bodies[body - 1] as Uint8Array, first * 4096);
+      continue;
+    }
+    // Pages in a row with the same word, as most of a huge page are, are filled as one.
+    const [low, high] = [words[i * 2] as number, words[i * 2 + 1] as number];
+    while (
+      numbers[next] === first + next - i &&
+      bodyOf[next] === 0 &&
+      words[next * 2] === low &&
+      words[next * 2 + 1] === high
+    ) {
+      next++;
+    }
+    fillWords(core.u32, first * 1024, (next - i) * 1024, low, high);
   }
   host.vms.forEach((vm, i) => {
     vm.load(checkpoint.vms[i] as VmState);
   });
 }
 
-function fillWords(u32: Uint32Array, at: number, low: number, high: number): void {
+function fillWords(u32: Uint32Array, at: number, length: number, low: number, high: number): void {
   u32[at] = low;
   u32[at + 1] = high;
   // Doubling copies: TypedArray.fill is slow on shared memory.
-  for (let n = 2; n < 1024; n *= 2) u32.copyWithin(at + n, at, at + n);
+  for (let n = 2; n < length; n *= 2) u32.copyWithin(at + n, at, at + Math.min(n, length - n));
 }

@@ -1,6 +1,13 @@
 // A host: frames, swap, metadata, and the VMs that share them. One wasm memory each.
+import { kernelPageSize } from '../backing.ts';
 import type { Core } from '../core/core.ts';
-import { HOST_ARENA, HOST_FRAMES, HOST_SWAP } from '../core/layout.ts';
+import {
+  HOST_ARENA,
+  HOST_FRAMES,
+  HOST_GIGANTIC_FREE,
+  HOST_GIGANTIC_TOTAL,
+  HOST_SWAP,
+} from '../core/layout.ts';
 import { loadCore } from '../core/load.ts';
 import { SlatboxError } from '../errors.ts';
 import { EventLog } from '../observe/events.ts';
@@ -22,7 +29,12 @@ const PAGE = 4096;
 const GIB = 2 ** 30;
 /** What a host gets when nobody says: enough for most guests, small enough for any machine (it is not touched until used). */
 const DEFAULT_POOL = GIB;
+/** For a VM that needs no frames. */
+const LEAST_POOL = 2 ** 21;
 const DEFAULT_SWAP = 256 * 2 ** 20;
+
+/** The first GiB is never one, and the last one would end where addresses begin anew. */
+const MOST_GIGANTIC = 2;
 
 let hosts = 0;
 
@@ -61,6 +73,15 @@ export class Host {
   /** 4 KiB slots of the swap area. */
   swap(): { readonly total: number; readonly free: number; readonly used: number } {
     return this.#pool(HOST_SWAP);
+  }
+
+  /** hugetlb pages of 1 GiB, which are no frames of the pool (HugePages_Total, HugePages_Free). */
+  hugepages1g(): { readonly total: number; readonly free: number } {
+    this.core.assertAllowed();
+    const free = this.core.readU32(HOST_GIGANTIC_FREE);
+    let n = 0;
+    for (let bits = free; bits !== 0; bits &= bits - 1) n++;
+    return { total: this.core.readU32(HOST_GIGANTIC_TOTAL), free: n };
   }
 
   /** Bytes in use for SLAT tables, page state, VMAs, slots and connections of all VMs. */
@@ -125,9 +146,17 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
   const frames = Math.ceil(pool / PAGE);
   if (frames === 0)
     throw new SlatboxError('SLB-020', 'a host needs at least one frame', 'memory: 4K or more');
+  const gigantic = options.hugepages1g ?? 0;
+  if (!Number.isInteger(gigantic) || gigantic < 0 || gigantic > MOST_GIGANTIC) {
+    throw new SlatboxError(
+      'SLB-020',
+      `hugepages1g is ${gigantic}`,
+      `0 to ${MOST_GIGANTIC}: linear memory ends at 4 GiB`,
+    );
+  }
   // Metadata: an eighth of the pool covers sparse use; the base is for large, hardly touched guests.
   const arena = 16384 + (frames >>> 3);
-  const pages = { frames, arena, swap: Math.ceil(swap / PAGE) };
+  const pages = { frames, arena, swap: Math.ceil(swap / PAGE), gigantic };
   const core = await loadCore(
     options.core ?? 'release',
     options.wasmMemory ?? 'plain',
@@ -142,14 +171,22 @@ export type SandboxOptions = Omit<HostOptions, 'memory'> & { readonly pool?: Hos
 
 /** One VM on a host of its own, in shared memory if it has `threads`. */
 export async function createSandbox(options: SandboxOptions & VmOptions = {}): Promise<Vm> {
-  const { pool: _, swap: __, core: ___, wasmMemory: ____, events: _____, ...vmOptions } = options;
+  const {
+    pool: _,
+    swap: __,
+    hugepages1g: ___,
+    core: ____,
+    wasmMemory: _____,
+    events: ______,
+    ...vmOptions
+  } = options;
   const [vm] = await createVms(options, [vmOptions]);
   return vm as Vm;
 }
 
 /** VMs on one host of their own, in shared memory if one has `threads`. */
 export async function createVms(options: SandboxOptions, vms: readonly VmOptions[]): Promise<Vm[]> {
-  const { pool, swap, core, wasmMemory: kind, events } = options;
+  const { pool, swap, hugepages1g, core, wasmMemory: kind, events } = options;
   const threads = vms.some((vm) => vm.threads);
   // Threads need shared memory; who asks for plain memory all the same is told so by the VM.
   const wasmMemory = kind ?? (threads ? 'threads' : undefined);
@@ -163,6 +200,7 @@ export async function createVms(options: SandboxOptions, vms: readonly VmOptions
         2 * GIB,
       ),
     ...(swap !== undefined && { swap }),
+    ...(hugepages1g !== undefined && { hugepages1g }),
     ...(core !== undefined && { core }),
     ...(wasmMemory !== undefined && { wasmMemory }),
     ...(events !== undefined && { events }),
@@ -170,6 +208,8 @@ export async function createVms(options: SandboxOptions, vms: readonly VmOptions
   return vms.map((vm) => host.createVm(vm));
 }
 
-/** Bytes that a VM's RAM has at most. Of a private file mapping there are two copies, the file's and the VMM's own. */
+/** Bytes of frames that a VM's RAM has at most; pages of 1 GiB have theirs aside. Of a private file mapping there are two copies, the file's and the VMM's own. */
 const mostFrames = (vm: VmOptions): number =>
-  Vm.regions(vm).reduce((sum, { size }) => sum + size, 0) * (vm.backing === 'memfd_priv' ? 2 : 1);
+  kernelPageSize(vm.backing ?? 'anon') === GIB
+    ? LEAST_POOL
+    : Vm.regions(vm).reduce((sum, { size }) => sum + size, 0) * (vm.backing === 'memfd_priv' ? 2 : 1);

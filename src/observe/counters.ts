@@ -1,6 +1,7 @@
 // Counters by the names that scenario files use.
 import { Counter } from '../../assembly/abi/events.ts';
 import { PAGE_SIZE } from '../address.ts';
+import { kernelPageSize } from '../backing.ts';
 import {
   HOST_EVENT_SEQ,
   VM_COUNTERS,
@@ -42,6 +43,7 @@ const NAMES: Readonly<Record<string, Counter>> = {
 };
 
 const HUGE = 2 ** 21;
+const GIGANTIC = 2 ** 30;
 
 export function readCounters(vm: Vm): Counters {
   const { core } = vm.host;
@@ -64,6 +66,7 @@ export function readCounters(vm: Vm): Counters {
     'frames.used': frames.used,
     'slat.mapped': core.readNumber(vm.ptr + VM_MAPPED),
     'slat.mapped2m': core.readNumber(vm.ptr + VM_MAPPED_HUGE),
+    'slat.mapped1g': kernelPageSize(vm.backing) === GIGANTIC ? core.x.giganticLeaves(vm.ptr) : 0,
     'vmas.count': core.readU32(vm.ptr + VM_VMA_COUNT),
     'metadata.bytes': vm.host.metadataBytes(),
     'events.total': core.readU32(HOST_EVENT_SEQ),

@@ -2,6 +2,7 @@
 
 import type { Gpa, Hva } from '../address.ts';
 import { gpa as gpaOf, hva as hvaOf, PAGE_SIZE } from '../address.ts';
+import { kernelPageSize } from '../backing.ts';
 import { SCRATCH, SCRATCH_SIZE, VM_RSS } from '../core/layout.ts';
 import { SlatboxError } from '../errors.ts';
 import type { AddressLike, Counters, Lens, PageBacking, Vma, Walk } from '../types.ts';
@@ -40,7 +41,7 @@ export class Observe {
 
   /** /proc/PID/smaps of the RAM mappings, in Linux's format. */
   smapsText(): string {
-    return smapsText(this.vmas());
+    return smapsText(this.vmas(), kernelPageSize(this.#vm.backing));
   }
 
   /** /proc/PID/smaps_rollup of the RAM mappings. */

@@ -3,7 +3,13 @@
 import { Kpf, Pm } from '../../assembly/abi/page-flags.ts';
 import { type Hva, PAGE_SIZE } from '../address.ts';
 import type { Core } from '../core/core.ts';
-import { HOST_FRAMES, HUGE_ZERO_PAGE, POOL_BASE } from '../core/layout.ts';
+import {
+  HOST_FRAMES,
+  HOST_GIGANTIC_BASE,
+  HOST_GIGANTIC_TOTAL,
+  HUGE_ZERO_PAGE,
+  POOL_BASE,
+} from '../core/layout.ts';
 import type { Vm } from '../vm.ts';
 import { readPageFlags } from './page-flags.ts';
 import { pieces } from './pagemap.ts';
@@ -114,6 +120,8 @@ function expandOverloaded(flags: bigint, entry: bigint): bigint {
   return out;
 }
 
+/** Frames of a page of 1 GiB. */
+const GIGANTIC = 2 ** 18;
 const HASH_SIZE = 1 << 13;
 
 /** hash_slot: the tool prints its table from the first slot to the last; where two want the same, the earlier has it. */
@@ -151,10 +159,15 @@ export function readPageTypes(vm: Vm, { raw = false }: PageTypesOptions): PageTy
   const { core } = vm.host;
   const base = core.readU32(HOST_FRAMES + POOL_BASE);
   const used = usedFrames(core);
-  // What is no frame of the pool is a zero page, the small one below the huge one, whose pages are alike behind the first.
+  // What is no frame of the pool is a zero page, the small one below the huge one, or of a hugetlb page of 1 GiB. Pages of a
+  // huge one are alike behind the first.
+  const gigantic = core.readU32(HOST_GIGANTIC_BASE);
   const zeros = new Map<number, number>();
   const zeroFlags = (pfn: number): number => {
-    const like = Math.min(pfn, (HUGE_ZERO_PAGE >>> 12) + 1);
+    const like =
+      pfn < gigantic
+        ? Math.min(pfn, (HUGE_ZERO_PAGE >>> 12) + 1)
+        : pfn - (pfn % GIGANTIC) + Math.min(pfn % GIGANTIC, 1);
     const flags = zeros.get(like) ?? Number(readPageFlags(core, like, 1)[0]);
     zeros.set(like, flags);
     return flags;
@@ -175,7 +188,7 @@ export function readPageTypes(vm: Vm, { raw = false }: PageTypesOptions): PageTy
   return tally.types(raw);
 }
 
-/** `page-types` of the host: the zero page, then all frames of the pool. */
+/** `page-types` of the host: the zero page, all frames of the pool, hugetlb pages of 1 GiB. */
 export function readHostPageTypes(core: Core, { raw = false }: PageTypesOptions): PageTypes {
   const used = usedFrames(core);
   const tally = new Tally();
@@ -184,6 +197,12 @@ export function readHostPageTypes(core: Core, { raw = false }: PageTypesOptions)
   // Frames never handed out are free.
   const untouched = (core.x.poolTotal(HOST_FRAMES) >>> 0) - used.length / 2;
   if (untouched > 0) tally.add(2 ** Kpf.Buddy, 0, untouched);
+  const gigantic = core.readU32(HOST_GIGANTIC_BASE);
+  for (let n = 0, total = core.readU32(HOST_GIGANTIC_TOTAL); n < total; n++) {
+    const [head, tail] = readPageFlags(core, gigantic + n * GIGANTIC, 2);
+    tally.add(Number(head), 0);
+    tally.add(Number(tail), 0, GIGANTIC - 1);
+  }
   return tally.types(raw);
 }
 

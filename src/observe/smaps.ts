@@ -27,14 +27,16 @@ function thpEligible({ start, end, flags }: Vma): boolean {
 
 const HUGE = 1n << 21n;
 
-export function smapsText(vmas: readonly Vma[]): string {
+/** `hugetlbPage`: bytes of a page of hugetlb VMAs. */
+export function smapsText(vmas: readonly Vma[], hugetlbPage: number): string {
   let out = '';
   for (const vma of vmas) {
+    const pageSize = vma.flags.includes('ht') ? hugetlbPage : 4096;
     out +=
       header(vma) +
       kb('Size', vma.size) +
-      kb('KernelPageSize', vma.flags.includes('ht') ? Number(HUGE) : 4096) +
-      kb('MMUPageSize', vma.flags.includes('ht') ? Number(HUGE) : 4096) +
+      kb('KernelPageSize', pageSize) +
+      kb('MMUPageSize', pageSize) +
       numbers(vma, '') +
       `THPeligible:    ${String(Number(thpEligible(vma))).padStart(8)}\n` +
       `VmFlags: ${vma.flags.join(' ')} \n`;

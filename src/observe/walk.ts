@@ -40,10 +40,10 @@ export function readWalk(vm: Vm, gpa: Gpa): Walk {
   return { ...base, slot };
 }
 
-/** An entry's bits. Entries of level 1 are leaves, and those of level 2 with bit 7 set. */
+/** An entry's bits. Entries of level 1 are leaves, and those of level 2 and 3 with bit 7 set. */
 function decode(value: bigint, level: number, gpa: bigint, at: number): WalkEntry {
   const bit = (n: bigint): boolean => ((value >> n) & 1n) !== 0n;
-  const leaf = level === 1 || (level === 2 && bit(7n) && (value & 7n) !== 0n);
+  const leaf = level === 1 || (level < 4 && bit(7n) && (value & 7n) !== 0n);
   return {
     level,
     index: Number((gpa / pageSize(level)) & 511n),

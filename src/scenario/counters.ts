@@ -21,6 +21,7 @@ export const COUNTERS: readonly string[] = [
   'slat.violations',
   'slat.mapped',
   'slat.mapped2m',
+  'slat.mapped1g',
   'slat.zapped',
   'slat.flushes',
   'exits.mmio',

@@ -16,13 +16,18 @@ export async function createMachine(
   machine: MachineSpec,
   { threads, ...build }: MachineBuild = {},
 ): Promise<ReadonlyMap<string, Vm>> {
-  const { pool, swap } = machine;
+  const { pool, swap, hugepages1g } = machine;
   const specs = vmSpecs(machine);
   const options = [...specs.values()].map((spec) => ({
     ...vmOptions(spec),
     ...(threads === false && { threads }),
   }));
-  const host = { ...(pool !== undefined && { pool }), ...(swap !== undefined && { swap }), ...build };
+  const host = {
+    ...(pool !== undefined && { pool }),
+    ...(swap !== undefined && { swap }),
+    ...(hugepages1g !== undefined && { hugepages1g }),
+    ...build,
+  };
   const vms = await createVms(host, options);
   return new Map([...specs.keys()].map((name, i) => [name, vms[i] as Vm]));
 }

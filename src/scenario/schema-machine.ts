@@ -26,7 +26,8 @@ const vmOptions = {
         kind: Type.Enum(BACKINGS as [...BackingKind[]], {
           description:
             'private anonymous memory: anon (MAP_NORESERVE), anon_acct (without it), thp (MADV_HUGEPAGE); a memory ' +
-            'file: memfd (shared), memfd_priv; huge pages of 2 MiB: hugetlb, hugetlb_shared',
+            'file: memfd (shared), memfd_priv; huge pages of 2 MiB: hugetlb, hugetlb_shared; of 1 GiB: ' +
+            'hugetlb_1g, hugetlb_1g_shared',
         }),
       },
       'what the memslots point at',
@@ -67,6 +68,7 @@ export const Machine = object(
     ...vmOptions,
     pool: Type.Optional(integer('host memory for all frames')),
     swap: Type.Optional(integer('size of the host swap area, 0 for none')),
+    hugepages1g: Type.Optional(small(0, 2, 'huge pages of 1 GiB that the host sets aside for hugetlb_1g')),
     vms: Type.Optional(
       Type.Record(Type.String(), Type.Ref('VmOfMachine'), {
         minProperties: 1,
@@ -90,4 +92,6 @@ export type VmSpec = Partial<
   }
 >;
 export type MachineSpec = VmSpec &
-  Partial<Record<'pool' | 'swap', IntegerSpec> & { vms: Readonly<Record<string, VmSpec>> }>;
+  Partial<
+    Record<'pool' | 'swap', IntegerSpec> & { hugepages1g: number; vms: Readonly<Record<string, VmSpec>> }
+  >;

@@ -155,7 +155,7 @@ describe('page', { timeout: 60_000 }, () => {
     await page.locator('#memory-map').focus();
     for (const key of ['f', 'v']) await page.keyboard.press(key);
     const twin = page.getByRole('region', { name: 'The map as text' });
-    await eventually(() => textOf(twin)).toContain('0x90000002 MiBmapped writable, 2 MiB entry');
+    await eventually(() => textOf(twin)).toContain('0x90000002 MiBmapped writable, huge entry');
   });
 
   it('hugetlb: counted apart from RSS, and a part of a page is not given back', async () => {

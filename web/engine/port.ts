@@ -64,7 +64,7 @@ export interface VmState {
 
 /** The host's memory, in bytes. */
 export interface HostState {
-  /** Frames: all, and those in use. */
+  /** Frames, and hugetlb pages of 1 GiB: all, and those in use. */
   readonly total: number;
   readonly used: number;
   readonly swapTotal: number;

@@ -34,6 +34,7 @@ import { titleOf } from './titles.ts';
 import { advance, changedAt, type Travel, travelFrom } from './travel.ts';
 
 const PAGE = 4096;
+const GIB = 2 ** 30;
 const BUFFER_BYTES = 32;
 /** What one answer carries at most; the page says how many there are in all. */
 const EVENT_ROWS = 300;
@@ -236,10 +237,10 @@ function frameOf({ vms, host, run, eventsFrom }: Timeline, results: readonly Ste
 }
 
 function hostState(host: Host): HostState {
-  const [frames, swap] = [host.frames(), host.swap()];
+  const [frames, swap, gigantic] = [host.frames(), host.swap(), host.hugepages1g()];
   return {
-    total: frames.total * PAGE,
-    used: frames.used * PAGE,
+    total: frames.total * PAGE + gigantic.total * GIB,
+    used: frames.used * PAGE + (gigantic.total - gigantic.free) * GIB,
     swapTotal: swap.total * PAGE,
     swapUsed: swap.used * PAGE,
     saved: host.ksm.pagesSaved * PAGE,

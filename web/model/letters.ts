@@ -23,7 +23,7 @@ export const LETTERS: Readonly<Record<string, Letter>> = {
   D: page('huge', 'part of a huge page, lazily freed, then written again: kept'),
   f: page('file', 'a page of the memory file'),
   c: page('cached', 'not mapped; the memory file has the page'),
-  G: page('hugetlb', 'a hugetlb page of 2 MiB'),
+  G: page('hugetlb', 'a hugetlb page of 2 MiB or 1 GiB'),
   g: page('empty', 'not mapped; the hugetlb file may have the page'),
   x: page('empty', 'no mapping of the VMM here'),
   '-': page('outside', 'no memslot'),

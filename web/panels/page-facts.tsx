@@ -20,7 +20,8 @@ const HELD = { paint: 'held', about: 'not mapped, but its huge page still has th
 const UNKNOWN = { paint: 'empty', about: '' } as const;
 const PAGE = 4096;
 const HUGE_PAGES = 512;
-const HUGE_BYTES = 2n << 20n;
+/** A hugetlb page of 1 GiB, which is always mapped whole. */
+const GIGANTIC_PAGES = 2 ** 18;
 /** Sharers that are listed; a page of KSM has up to 256. */
 const SHARERS = 24;
 
@@ -92,12 +93,14 @@ function hugeText(
   { first, mappedPages, asOne }: NonNullable<PageBacking['huge']>,
   frame: bigint | undefined,
 ): ReactNode {
-  const left = HUGE_PAGES - mappedPages;
-  const isPart = frame === undefined || (frame >= first && frame < first + HUGE_BYTES);
+  const pages = mappedPages === GIGANTIC_PAGES ? GIGANTIC_PAGES : HUGE_PAGES;
+  const left = pages - mappedPages;
+  const isPart = frame === undefined || (frame >= first && frame < first + BigInt(pages * PAGE));
   return (
     <>
-      {isPart ? '' : 'not of this page, but around it: '}2 MiB at <code>{formatAddress(first)}</code>, mapped
-      by {asOne ? 'one entry' : `${mappedPages} of ${HUGE_PAGES} small entries`}
+      {isPart ? '' : 'not of this page, but around it: '}
+      {bytesText(pages * PAGE)} at <code>{formatAddress(first)}</code>, mapped by{' '}
+      {asOne ? 'one entry' : `${mappedPages} of ${pages} small entries`}
       {left > 0 ? (
         <>
           : <b>{bytesText(mappedPages * PAGE)} mapped</b>, <b>2 MiB held</b>. The other{' '}
