@@ -2,49 +2,31 @@
 // Each frame, metadata page and swap slot is owned exactly once or free; counts equal recounts; every SLAT
 // entry is backed by a present page with at least its permissions.
 import {
-  HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_GIGANTIC_FREE, HOST_GIGANTIC_TOTAL, HOST_GIGANTIC_USED, HOST_KSM_PAGES, HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, RUN_EVENTS, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, VM_CPUS, VM_DEV_CONN_DIR,
-  VM_DEV_CONNS, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_ID, VM_LAZY, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_ROOT, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
-  VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE, ZERO_PAGE, HUGE_ZERO_PAGE,
+  HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_GIGANTIC_FREE, HOST_GIGANTIC_TOTAL, HOST_GIGANTIC_USED, HOST_KSM_PAGES,
+  HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_ID,
+  VM_LAZY, VM_LOCKED_VM, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
+  VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE,
 } from '../base/layout';
-import { EVENT_SIZE, THREAD_EVENTS } from '../abi/events';
-import { RUN_PROGRAM } from '../abi/status';
-import { runOf } from '../base/thread';
-import { VM_LOCKED, VM_READ, VM_WRITE } from '../abi/vm-flags';
-import { bitGet, bitSet, bitsAll, bitsCount } from '../base/bits';
-import { connectionGpa } from '../device/pvmemcontrol/connection';
+import { VM_LOCKED, VM_WRITE } from '../abi/vm-flags';
+import { bitGet, bitsAll, bitsCount } from '../base/bits';
 import {
-  GROUP, groupFirst, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage, poolUsed,
+  GROUP, groupFirst, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage,
+  poolUsed,
 } from '../frames/pool';
 import { GIGANTIC, giganticOf, isGigantic } from '../frames/gigantic';
-import { slotOf, slotVpn } from '../memslot/table';
 import {
-  BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO, hugeTag, KSM, LAZY,
-  NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
+  BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO,
+  hugeTag, KSM, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import { FILE_NEXT, fileCached, fileIsDirty, fileMapped, fileOf, filePage } from '../mm/file';
-import { folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
+import { FILE_NEXT, fileCached, fileMapped, fileOf, filePage } from '../mm/file';
+import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
 import { vmaOf } from '../mm/look-up';
 import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
-import { EPT_HUGE, EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
-
-/** What is wrong; the host language has a sentence for each. */
-export enum Broken {
-  Nothing = 0,
-  OwnedTwice = 1,
-  Leaked = 2,
-  OutsidePool = 3,
-  CountDiffers = 4,
-  StateContradicts = 5,
-  VmaOrder = 6,
-  SlatStale = 7,
-  SlatPermission = 8,
-  PageWithoutVma = 9,
-  PoolTooLarge = 10,
-  ChargeDiffers = 11,
-  CountsAsFresh = 12,
-}
+import { checkDevice, checkThreads } from './check-device';
+import { at, bitmapOf, Broken, own, ownFrames, ownRun } from './check-owner';
+import { checkSlat } from './check-slat';
 
 /** First broken invariant, 0 for none. Where: SCRATCH + SCRATCH_SIZE - 8 (u64). */
 export function check(): Broken {
@@ -96,32 +78,6 @@ function checkCharges(): Broken {
   return Broken.Nothing;
 }
 
-function at(where: u64, e: Broken): Broken {
-  store<u64>(SCRATCH + SCRATCH_SIZE - 8, where);
-  return e;
-}
-
-/** End of the ownership bitmap for a pool that starts at `from`. */
-function bitmapOf(pool: usize, from: usize): usize {
-  return from + (((<usize>poolBumped(pool) + 63) >> 6) << 3);
-}
-
-function own(pool: usize, bitmap: usize, page: u32): Broken {
-  const i = page - poolBase(pool);
-  if (i >= poolBumped(pool)) return at(page, Broken.OutsidePool);
-  if (bitGet(bitmap, i)) return at(page, Broken.OwnedTwice);
-  bitSet(bitmap, i);
-  return Broken.Nothing;
-}
-
-function ownFrames(pool: usize, bitmap: usize, first: u32, count: u32): Broken {
-  for (let i: u32 = 0; i < count; i++) {
-    const e = own(pool, bitmap, first + i);
-    if (e != Broken.Nothing) return e;
-  }
-  return Broken.Nothing;
-}
-
 /** Free pages are owned by the stack, groups included; then every page handed out must be owned. */
 function checkPool(pool: usize, bitmap: usize): Broken {
   let e: Broken = Broken.Nothing;
@@ -158,10 +114,6 @@ function checkVmas(vm: usize, arena: usize): Broken {
   }
   if (n != load<u32>(vm, VM_VMA_COUNT)) return at(n, Broken.CountDiffers);
   return locked == load<u64>(vm, VM_LOCKED_VM) ? Broken.Nothing : at(locked, Broken.CountDiffers);
-}
-
-function ownRun(arena: usize, address: usize, pages: u32): Broken {
-  return ownFrames(HOST_ARENA, arena, <u32>(address >> 12), pages);
 }
 
 /** Pages of KSM that entries map, and mappings that their frames count, of the whole host. */
@@ -350,119 +302,5 @@ function checkKsm(arena: usize): Broken {
   if (table == 0 || e != Broken.Nothing) return e;
   e = ownRun(arena, table, 1);
   for (let p = table; p < table + 4096 && e == Broken.Nothing; p += 4) if (load<u32>(p) != 0) e = ownRun(arena, load<u32>(p), 1);
-  return e;
-}
-
-const MAPPED: usize = SCRATCH + SCRATCH_SIZE - 24;
-const MAPPED_HUGE: usize = SCRATCH + SCRATCH_SIZE - 32;
-
-function checkSlat(vm: usize, arena: usize): Broken {
-  store<u64>(MAPPED, 0);
-  store<u64>(MAPPED_HUGE, 0);
-  const e = checkTable(vm, arena, load<u32>(vm, VM_ROOT), 27, 0);
-  if (e != Broken.Nothing) return e;
-  const huge = load<u64>(MAPPED_HUGE);
-  if (huge != load<u64>(vm, VM_MAPPED_HUGE)) return at(huge, Broken.CountDiffers);
-  const mapped = load<u64>(MAPPED) + huge;
-  return mapped == load<u64>(vm, VM_MAPPED) ? Broken.Nothing : at(mapped, Broken.CountDiffers);
-}
-
-function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64): Broken {
-  let e = ownRun(arena, table, 1);
-  if (e != Broken.Nothing) return e;
-  let n: u32 = 0;
-  for (let i: u64 = 0; i < 512; i++) {
-    const entry = load<u64>(table + (<usize>i << 3));
-    if ((entry & EPT_RWX) == 0) continue;
-    n++;
-    const here = gfn + (i << shift);
-    if (shift == 0) e = isGigantic(entryPage(entry)) ? at(here, Broken.SlatStale) : checkLeaf(vm, here, entry);
-    else if ((entry & EPT_HUGE) != 0) e = shift < 27 ? checkHugeLeaf(vm, here, entry, 1 << <u32>shift) : at(here, Broken.SlatStale);
-    else e = checkTable(vm, arena, entryTable(entry), shift - 9, here);
-    if (e != Broken.Nothing) return e;
-  }
-  if (shift == 0) store<u64>(MAPPED, load<u64>(MAPPED) + n);
-  return n == load<u16>(tableCount(table)) ? Broken.Nothing : at(gfn, Broken.CountDiffers);
-}
-
-/** A huge leaf maps all of a huge page, which the VMM's page table has as one: of 1 GiB just if that has 1 GiB. */
-function checkHugeLeaf(vm: usize, gfn: u64, entry: u64, pages: u32): Broken {
-  const counter = pages == GROUP ? MAPPED_HUGE : MAPPED;
-  store<u64>(counter, load<u64>(counter) + 1);
-  const slot = slotOf(vm, gfn);
-  if (slot == 0 || slotOf(vm, gfn + pages - 1) != slot) return at(gfn, Broken.SlatStale);
-  const size = isGigantic(entryPage(entry)) ? GIGANTIC : GROUP;
-  if (pages != size || (entryPage(entry) & (size - 1)) != 0) return at(gfn, Broken.SlatStale);
-  let e: Broken = Broken.Nothing;
-  for (let i: u32 = 0; i < pages && e == Broken.Nothing; i++) {
-    const chunk = chunkOf(vm, slotVpn(slot, gfn + i));
-    e = chunk != 0 && isAsOne(chunk) ? checkLeaf(vm, gfn + i, entry + ((<u64>i) << 12)) : at(gfn + i, Broken.SlatStale);
-  }
-  return e;
-}
-
-function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
-  const slot = slotOf(vm, gfn);
-  if (slot == 0) return at(gfn, Broken.SlatStale);
-  const vpn = slotVpn(slot, gfn);
-  const v = vmaOf(vm, vpn);
-  if (v == 0) return at(gfn, Broken.SlatStale);
-  const flags = load<u32>(v, VMA_FLAGS);
-  const node: usize = load<u32>(<usize>load<u32>(vm, VM_DIR) + (<usize>((vpn - VPN_BASE) >> 18) << 2));
-  const chunk = node == 0 ? <usize>0 : chunkAt(node, <u32>(vpn >> 9) & 511);
-  if (chunk == 0) return at(gfn, Broken.SlatStale);
-  const i = <u32>vpn & 511;
-  if (bitGet(chunk + BACKED, i)) {
-    if (entryPage(entry) != load<u32>(pageSlot(chunk, i))) return at(gfn, Broken.SlatStale);
-  } else if (!bitGet(chunk + ZERO, i) || entryPage(entry) != (isAsOne(chunk) ? <u32>(HUGE_ZERO_PAGE >> 12) + i : <u32>(ZERO_PAGE >> 12))) {
-    return at(gfn, Broken.SlatStale);
-  }
-  if ((entry & EPT_W) != 0 && !bitGet(chunk + WRITABLE, i)) return at(gfn, Broken.SlatPermission);
-  // Of a hugetlb page nobody asks whether it was written: it is never reclaimed.
-  if ((entry & EPT_W) != 0 && !isHugetlb(chunk) && !bitGet(chunk + DIRTY, i) && !(bitGet(chunk + PART, i) && folioIsDirty(chunk))) {
-    if (!bitGet(chunk + FILE, i) || !fileIsDirty(vm, vpn)) return at(gfn, Broken.SlatPermission);
-  }
-  return (flags & (VM_READ | VM_WRITE)) != 0 ? Broken.Nothing : at(gfn, Broken.SlatPermission);
-}
-
-/** The buffer that the device remembers is its connection's, backed and writable. */
-function checkBuffer(vm: usize): Broken {
-  const n = load<u32>(vm, VM_BUF_CONN);
-  if (n == u32.MAX_VALUE) return Broken.Nothing;
-  if (n >= load<u32>(vm, VM_DEV_CONNS)) return at(n, Broken.StateContradicts);
-  const gpa = connectionGpa(vm, n);
-  const vpn = slotVpn(slotOf(vm, gpa >> 12), gpa >> 12);
-  const chunk = chunkOf(vm, vpn);
-  const i = <u32>vpn & 511;
-  if (vpn != load<u64>(vm, VM_BUF_VPN) || chunk == 0) return at(gpa, Broken.StateContradicts);
-  const good = bitGet(chunk + BACKED, i) && bitGet(chunk + WRITABLE, i);
-  const address = (load<u32>(pageSlot(chunk, i)) << 12) + (<u32>gpa & 4095);
-  return good && address == load<u32>(vm, VM_BUF_AT) ? Broken.Nothing : at(gpa, Broken.StateContradicts);
-}
-
-/** Pages of vCPU threads: a program each, and an event ring. */
-function checkThreads(vm: usize, arena: usize): Broken {
-  let e: Broken = Broken.Nothing;
-  for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus && e == Broken.Nothing; cpu++) {
-    const run = runOf(vm, cpu);
-    if (load<u32>(run, RUN_PROGRAM) != 0) e = ownRun(arena, load<u32>(run, RUN_PROGRAM), 1);
-    if (e == Broken.Nothing && load<u32>(run, RUN_EVENTS) != 0) {
-      e = ownRun(arena, load<u32>(run, RUN_EVENTS), (THREAD_EVENTS * EVENT_SIZE) >> 12);
-    }
-  }
-  return e;
-}
-
-function checkDevice(vm: usize, arena: usize): Broken {
-  const buffer = checkBuffer(vm);
-  if (buffer != Broken.Nothing) return buffer;
-  const dir: usize = load<u32>(vm, VM_DEV_CONN_DIR);
-  if (dir == 0) return load<u32>(vm, VM_DEV_CONNS) == 0 ? Broken.Nothing : at(0, Broken.CountDiffers);
-  let e = ownRun(arena, dir, 1);
-  for (let i: usize = 0; i < 4096 && e == Broken.Nothing; i += 4) {
-    const page: usize = load<u32>(dir + i);
-    if (page == 0) break;
-    e = ownRun(arena, page, 1);
-  }
   return e;
 }

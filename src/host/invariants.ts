@@ -1,4 +1,4 @@
-// What a broken invariant is in words. Numbers: Broken of assembly/observe/check.ts.
+// What a broken invariant is in words. Numbers: Broken of assembly/observe/check-owner.ts.
 
 import { hex } from '../address.ts';
 import type { Core } from '../core/core.ts';
