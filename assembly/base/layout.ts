@@ -117,13 +117,14 @@ export const VM_BUF_AT: usize = 196; // thread, u32, its address
 export const VM_BUF_VPN: usize = 200; // thread, u64
 export const VM_LOCKED_VM: usize = 208; // thread, u64 pages
 export const VM_HUGETLB: usize = 216; // thread, u64 hugetlb pages mapped, in units of 2 MiB
-// What the VM's memory cgroup is charged for, and may be (mm/charge.ts); each maximum follows its usage.
-export const VM_MEMORY: usize = 224; // thread, u64 pages
-export const VM_MEMORY_MAX: usize = 232; // u64 pages, ~0 = no limit
-export const VM_MEMORY_SWAP: usize = 240; // thread, u64 swap slots
-export const VM_MEMORY_SWAP_MAX: usize = 248; // u64, ~0 = no limit
+export const VM_MAPPED_HUGE: usize = 224; // thread, u64 SLAT leaf entries of 2 MiB
 export const VM_COUNTERS: usize = 256; // thread, u64 × Counter.Count
-export const VM_MAPPED_HUGE: usize = 568; // thread, u64 SLAT leaf entries of 2 MiB
+// What the VM's memory cgroup is charged for, and may be (mm/charge.ts); each maximum follows its usage.
+// Not beside VM_BUF_VPN: threads look at each other's with each zap, and these change with each page.
+export const VM_MEMORY: usize = 544; // thread, u64 pages
+export const VM_MEMORY_MAX: usize = 552; // u64 pages, ~0 = no limit
+export const VM_MEMORY_SWAP: usize = 560; // thread, u64 swap slots
+export const VM_MEMORY_SWAP_MAX: usize = 568; // u64, ~0 = no limit
 export const VM_LOCAL_END: usize = 576; // where what is "thread" ends
 // Read by all vCPU threads, written by none.
 export const VM_VMA_LISTS: usize = 576; // u32, address of the VMA lists in use: the VM's own, or one a region

@@ -34,12 +34,12 @@ export const VM_DEV_COMMAND = 128;
 export const VM_DEV_CONNS = 132;
 export const VM_LOCKED_VM = 208;
 export const VM_HUGETLB = 216;
-export const VM_MEMORY = 224;
-export const VM_MEMORY_MAX = 232;
-export const VM_MEMORY_SWAP = 240;
-export const VM_MEMORY_SWAP_MAX = 248;
+export const VM_MAPPED_HUGE = 224;
 export const VM_COUNTERS = 256;
-export const VM_MAPPED_HUGE = 568;
+export const VM_MEMORY = 544;
+export const VM_MEMORY_MAX = 552;
+export const VM_MEMORY_SWAP = 560;
+export const VM_MEMORY_SWAP_MAX = 568;
 export const VM_VMA_COUNT = 596;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
