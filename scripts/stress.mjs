@@ -4,7 +4,12 @@ import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '4000000000' } } });
-const vitest = ['node_modules/vitest/vitest.mjs', 'run', 'test/stress-threads.test.ts'];
+const vitest = [
+  'node_modules/vitest/vitest.mjs',
+  'run',
+  'test/stress-threads.test.ts',
+  'test/stress-hugetlb.test.ts',
+];
 spawn(process.execPath, vitest, {
   stdio: 'inherit',
   env: { ...process.env, STRESS_STEPS: values.steps },
