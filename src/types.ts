@@ -145,21 +145,8 @@ export interface MappedFile {
   readonly executable: boolean;
 }
 
-/** One VMA of the VMM with its smaps numbers; sizes in bytes. */
-export interface Vma {
-  readonly start: Hva;
-  readonly end: Hva;
-  /** As in smaps: `rw-p`. */
-  readonly perm: string;
-  /** smaps VmFlags, in Linux's order: `rd wr mr mw me nr nh`. */
-  readonly flags: readonly string[];
-  /** Anonymous VMA name, without `[anon:…]`. */
-  readonly name: string | undefined;
-  /** What it maps; left out for anonymous memory. */
-  readonly file?: MappedFile;
-  /** 0: none yet. */
-  readonly anonVma: number;
-  readonly size: number;
+/** What smaps counts of a mapping. In bytes, where nothing else is said. */
+export interface SmapsSizes {
   readonly rss: number;
   readonly pss: number;
   readonly pssDirty: number;
@@ -176,6 +163,23 @@ export interface Vma {
   readonly swap: number;
   readonly swapPss: number;
   readonly locked: number;
+}
+
+/** One VMA of the VMM with its smaps numbers; sizes in bytes. */
+export interface Vma extends SmapsSizes {
+  readonly start: Hva;
+  readonly end: Hva;
+  /** As in smaps: `rw-p`. */
+  readonly perm: string;
+  /** smaps VmFlags, in Linux's order: `rd wr mr mw me nr nh`. */
+  readonly flags: readonly string[];
+  /** Anonymous VMA name, without `[anon:…]`. */
+  readonly name: string | undefined;
+  /** What it maps; left out for anonymous memory. */
+  readonly file?: MappedFile;
+  /** 0: none yet. */
+  readonly anonVma: number;
+  readonly size: number;
 }
 
 export interface WalkEntry {

@@ -8,7 +8,7 @@ import { Core } from '../src/core/core.ts';
 import * as layout from '../src/core/layout.ts';
 import { sentence } from '../src/host/invariants.ts';
 import type { Vm } from '../src/index.ts';
-import { FUNC_NAMES } from '../src/observe/names.ts';
+import { REQUESTS } from '../src/requests.ts';
 import { COUNTERS } from '../src/scenario/counters.ts';
 import { constants, enumMembers, text } from './support/assembly.ts';
 import { BUILDS, machine } from './support/machines.ts';
@@ -108,11 +108,11 @@ describe('abi › linear memory', () => {
 describe('abi › names', () => {
   const kebab = (name: string): string => name.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase();
 
-  it('FUNC_NAMES are the functions in their order', () => {
+  it('REQUESTS are the functions in their order', () => {
     const names = Object.entries(enumMembers('assembly/abi/pvmemcontrol.ts', 'Func'));
-    expect(names.map(([, code]) => code)).toEqual(FUNC_NAMES.map((_, i) => i));
-    expect(names.map(([name]) => kebab(name))).toEqual([...FUNC_NAMES]);
-    expect(Object.keys(Func).length).toBe(2 * FUNC_NAMES.length);
+    expect(names.map(([, code]) => code)).toEqual(REQUESTS.map((_, i) => i));
+    expect(names.map(([name]) => kebab(name))).toEqual([...REQUESTS]);
+    expect(Object.keys(Func).length).toBe(2 * REQUESTS.length);
   });
 
   it('each invariant that check() can find broken has a sentence, and no more', async () => {

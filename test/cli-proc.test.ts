@@ -1,7 +1,6 @@
 // `slatbox status`, `smaps-rollup`, `pagemap`, `page-types`: texts, JSON, ranges, wrong arguments.
 import { describe, expect, it } from 'vitest';
-import { main } from '../src/cli/main.ts';
-import { createFile } from '../src/cli/output-file.ts';
+import { runCli } from './support/cli.ts';
 
 const SCENARIO = `version: 1
 title: Pages
@@ -12,23 +11,7 @@ steps:
   - pageout: { gpa: 16M, len: 8K }
 `;
 
-async function slatbox(argv: string): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const code = await main(argv.split(' '), {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    errIsTty: false,
-    outIsTty: false,
-    env: {},
-    read: () => new TextEncoder().encode(SCENARIO),
-    create: createFile,
-  });
-  return { code, out, err };
-}
+const slatbox = (argv: string) => runCli(argv, SCENARIO);
 
 describe('cli › what /proc says of the VMM', () => {
   it('status, at each step', async () => {

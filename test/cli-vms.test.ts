@@ -1,7 +1,6 @@
 // The command line on a scenario with several VMs: which one is looked at, what `run` says of all.
 import { describe, expect, it } from 'vitest';
-import { main } from '../src/cli/main.ts';
-import { createFile } from '../src/cli/output-file.ts';
+import { runCli } from './support/cli.ts';
 
 const SCENARIO = `version: 1
 title: Two
@@ -15,23 +14,7 @@ steps:
   - expect: { db.host.rss: { min: 1M } }
 `;
 
-async function slatbox(argv: string): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const code = await main(argv.split(' '), {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    errIsTty: false,
-    outIsTty: false,
-    env: {},
-    create: createFile,
-    read: () => new TextEncoder().encode(SCENARIO),
-  });
-  return { code, out, err };
-}
+const slatbox = (argv: string) => runCli(argv, SCENARIO);
 
 describe('cli › several VMs', () => {
   it('run says which VM a step is about, what it did to the others, and who has the memory', async () => {

@@ -181,7 +181,7 @@ describe('imports › web', () => {
     'types',
     'scenario/index',
     'scenario/actions',
-    'observe/names',
+    'requests',
   ].map((m) => `src/${m}.ts`);
 
   it.each(WEB)('%s: of src/ only public modules', (file) => {

@@ -6,6 +6,7 @@ import { Kpf } from '../assembly/abi/page-flags.ts';
 import type { BackingKind, Program, RepeatEnd, Vm } from '../src/index.ts';
 import { createHost, createSandbox } from '../src/index.ts';
 import { createMachine, loadScenario, ScenarioRun } from '../src/scenario/index.ts';
+import { ADDRESS, HUGE_RO, HUGE_RW, levels } from './support/leaves.ts';
 import {
   BUILDS,
   type Build,
@@ -19,10 +20,6 @@ import {
   PAGE,
 } from './support/machines.ts';
 
-/** R W X, write-back, huge (7), ignore-PAT, MMU present (11), host-writable (57), MMU-writable (58). */
-const HUGE_RW = 0x0600_0000_0000_08f7n;
-const HUGE_RO = 0x8f5n;
-const ADDRESS = 0x000f_ffff_ffff_f000n;
 const FRAMES = GIB / PAGE;
 const { OK, EINVAL } = Errno;
 
@@ -36,8 +33,6 @@ const giant = (build: Build, options: MachineOptions = {}): Promise<Vm> =>
     swap: 0,
     ...options,
   });
-const levels = (vm: Vm, ...gpas: number[]): number[] =>
-  gpas.map((gpa) => vm.observe.walk(gpa).entries.find((e) => e.leaf && e.present)?.level ?? 0);
 const entry = (vm: Vm, gpa: number): bigint => (vm.observe.walk(gpa).entries.at(-1)?.value ?? 0n) & ~ADDRESS;
 const advise = (vm: Vm, gpa: number, len: number, advice: 'dontneed' | 'free' | 'remove' | 'pageout') =>
   vm.vmm.madvise(hvaAt(vm, gpa), BigInt(len), advice);

@@ -2,6 +2,7 @@
 // Reference: linux arch/x86/kvm/mmu/mmu.c (kvm_mmu_max_mapping_level, host_pfn_mapping_level), mm/huge_memory.c.
 import { describe, expect, it } from 'vitest';
 import type { BackingKind, Program, RepeatEnd, Vm } from '../src/index.ts';
+import { ADDRESS, HUGE_RO, HUGE_RW, levelOf, levels } from './support/leaves.ts';
 import {
   BUILDS,
   type Build,
@@ -14,18 +15,10 @@ import {
   PAGE,
 } from './support/machines.ts';
 
-/** R W X, write-back, huge (7), ignore-PAT, MMU present (11), host-writable (57), MMU-writable (58). */
-const HUGE_RW = 0x0600_0000_0000_08f7n;
-const HUGE_RO = 0x8f5n;
-const ADDRESS = 0x000f_ffff_ffff_f000n;
 const HUGE = 2 * MIB;
 
 const huge = (build: Build, backing: BackingKind, options: MachineOptions = {}): Promise<Vm> =>
   machine(build, { backing, pool: 16 * MIB, swap: 8 * MIB, ...options });
-/** Level of the leaf that maps gpa, 0 when none does. */
-const level = (vm: Vm, gpa: bigint | number): number =>
-  vm.observe.walk(gpa).entries.find((e) => e.leaf && e.present)?.level ?? 0;
-const levels = (vm: Vm, ...gpas: (bigint | number)[]): number[] => gpas.map((gpa) => level(vm, gpa));
 const entry = (vm: Vm, gpa: bigint | number): bigint => vm.observe.walk(gpa).entries.at(-1)?.value ?? 0n;
 /** [leaves of any size, those of 2 MiB] */
 const leaves = (vm: Vm): (number | undefined)[] => {
@@ -178,7 +171,7 @@ describe.each(BUILDS)('slat › 2 MiB leaves › %s', (_name, build) => {
     vm.guest.fill({ gpa: 0, len: 2 * HUGE, byte: 3 });
     expect(leaves(vm)).toEqual([2, 2]);
     vm.guest.fill({ gpa: 2 * HUGE, len: PAGE, byte: 5 });
-    expect(level(vm, 0)).toBe(0);
+    expect(levelOf(vm, 0)).toBe(0);
     expect(vm.guest.verify({ gpa: 0, len: 2 * HUGE, byte: 3 }).differs).toBeUndefined();
     expect(vm.host.check()).toEqual([]);
   });

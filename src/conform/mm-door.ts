@@ -1,6 +1,6 @@
 // The door that `mm` recordings came through: the system calls and accesses of the VMM process on one mapping that
 // plays guest RAM. Reference: test/golden/mm/README.md, sections "Ops" and "State".
-import type { HostAccess } from '../types.ts';
+import type { HostAccess, SmapsSizes } from '../types.ts';
 
 export type MadviseAdvice =
   | 'dontneed'
@@ -12,23 +12,7 @@ export type MadviseAdvice =
   | 'unmergeable';
 
 /** What smaps tells of one VMA, in kB. */
-export interface MmSizes {
-  readonly rss: number;
-  readonly pss: number;
-  readonly sharedClean: number;
-  readonly sharedDirty: number;
-  readonly privateClean: number;
-  readonly privateDirty: number;
-  readonly anonymous: number;
-  readonly ksm: number;
-  readonly lazyFree: number;
-  readonly anonHugePages: number;
-  readonly sharedHugetlb: number;
-  readonly privateHugetlb: number;
-  readonly swap: number;
-  readonly swapPss: number;
-  readonly locked: number;
-}
+export type MmSizes = Omit<SmapsSizes, 'pssDirty'>;
 
 /** One VMA; `start` and `end` are pages from the start of the mapping. */
 export interface MmVma {

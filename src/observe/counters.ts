@@ -14,9 +14,9 @@ import {
   VM_SWAP,
   VM_VMA_COUNT,
 } from '../core/layout.ts';
+import { REQUESTS } from '../requests.ts';
 import type { Counters } from '../types.ts';
 import type { Vm } from '../vm.ts';
-import { FUNC_NAMES } from './names.ts';
 import { readRollup } from './vmas.ts';
 
 const NAMES: Readonly<Record<string, Counter>> = {
@@ -74,9 +74,9 @@ export function readCounters(vm: Vm): Counters {
   for (const [name, n] of Object.entries(NAMES)) out[name] = counter(n);
   out['hostcalls.total'] = 0;
   // INFO is answered by the device itself: no system call.
-  for (let f = 1; f < FUNC_NAMES.length; f++) {
+  for (let f = 1; f < REQUESTS.length; f++) {
     const calls = counter(Counter.HostCallBase + f);
-    out[`hostcalls.${FUNC_NAMES[f]}`] = calls;
+    out[`hostcalls.${REQUESTS[f]}`] = calls;
     out['hostcalls.total'] += calls;
   }
   return out;

@@ -1,30 +1,13 @@
 // Numbers and their names.
 import { Errno } from '../../assembly/abi/errno.ts';
 import { Func, MEMCTL_FUNC_LAST, MemctlFunc } from '../../assembly/abi/pvmemcontrol.ts';
+import { REQUESTS } from '../requests.ts';
 import type { AbiName } from '../types.ts';
 
 export const errnoName = (errno: number): string => Errno[errno] ?? `errno ${errno}`;
 
-/** Requests by function code of the merged generation, as scenario files and counters name them. */
-export const FUNC_NAMES = [
-  'info',
-  'dontneed',
-  'remove',
-  'free',
-  'pageout',
-  'dontdump',
-  'set-vma-anon-name',
-  'mlock',
-  'munlock',
-  'mprotect-none',
-  'mprotect-r',
-  'mprotect-w',
-  'mprotect-rw',
-  'mergeable',
-  'unmergeable',
-] as const;
-
-export const funcName = (code: bigint): string => FUNC_NAMES[Number(code)] ?? `function ${code}`;
+/** Of the merged generation. */
+export const funcName = (code: bigint): string => REQUESTS[Number(code)] ?? `function ${code}`;
 
 const MEMCTL: Readonly<Record<number, Func>> = {
   [MemctlFunc.Unmergeable]: Func.Unmergeable,

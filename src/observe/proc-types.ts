@@ -1,5 +1,6 @@
 // What `observe.status`, `smapsRollup`, `pagemapRuns` and `pageTypes` hand out. Sizes in bytes.
 import type { Hva } from '../address.ts';
+import type { SmapsSizes } from '../types.ts';
 
 /**
  * The memory lines of /proc/PID/status, as if guest RAM were all that the VMM maps. Left out: VmStk, VmExe and VmLib, which
@@ -30,29 +31,13 @@ export interface MemoryStatus {
 }
 
 /** Sizes of smaps that smaps_rollup sums up over all VMAs. Shares are summed before they are rounded to kB. */
-export interface SmapsRollup {
+export interface SmapsRollup extends SmapsSizes {
   /** Start of the first VMA and end of the last one, 0 without any. */
   readonly start: Hva;
   readonly end: Hva;
-  readonly rss: number;
-  readonly pss: number;
-  readonly pssDirty: number;
   readonly pssAnon: number;
   readonly pssFile: number;
   readonly pssShmem: number;
-  readonly sharedClean: number;
-  readonly sharedDirty: number;
-  readonly privateClean: number;
-  readonly privateDirty: number;
-  readonly anonymous: number;
-  readonly ksm: number;
-  readonly lazyFree: number;
-  readonly anonHugePages: number;
-  readonly sharedHugetlb: number;
-  readonly privateHugetlb: number;
-  readonly swap: number;
-  readonly swapPss: number;
-  readonly locked: number;
 }
 
 /** Neighbouring pages with the same bits in pagemap, and frames or swap slots that are the same or follow each other. */

@@ -2,11 +2,11 @@
 // does is a program of one step, or in `parallel` of several.
 import { hex } from '../address.ts';
 import { SlatboxError } from '../errors.ts';
+import type { RequestMethod, RequestName } from '../requests.ts';
 import type { PlainStep, Program } from '../threads/program.ts';
 import { core, fileWrite, freeReport, ksmScan } from './host-actions.ts';
 import { isRequest, type Outcome, ofWalk, outcomeOf, titleOf } from './outcome.ts';
 import type { ScenarioVm } from './port.ts';
-import type { RequestMethod, RequestName } from './requests.ts';
 import type { Action } from './scenario.ts';
 
 type Size = 1 | 2 | 4 | 8;

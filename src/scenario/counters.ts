@@ -1,5 +1,5 @@
 // The counters that `expect` may name. Values come from `vm.observe.counters()`; a test holds the two equal.
-import { REQUESTS } from './requests.ts';
+import { REQUESTS } from '../requests.ts';
 
 export const COUNTERS: readonly string[] = [
   'host.rss',

@@ -1,5 +1,6 @@
 // Scenarios for library users: parse, run, built-ins. No Node in here: it works in a page's worker.
 
+export { REQUESTS, type RequestName } from '../requests.ts';
 export { type Builtin, builtin, builtins } from './builtins/index.ts';
 export { isBytes } from './counters.ts';
 export type { Expectation } from './expect.ts';
@@ -7,7 +8,6 @@ export { type FlatStep, flatten } from './flatten.ts';
 export { createMachine, type MachineBuild } from './machine.ts';
 export { sizeText } from './outcome.ts';
 export type { ScenarioVm, ScenarioVms } from './port.ts';
-export { REQUESTS, type RequestName } from './requests.ts';
 export type { LaneResult, Sample, StepResult } from './result.ts';
 export { type RunState, ScenarioRun } from './run.ts';
 export {

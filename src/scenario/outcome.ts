@@ -2,9 +2,9 @@
 // vCPU's own thread did, so it is described here once.
 import { Errno } from '../../assembly/abi/errno.ts';
 import { hex } from '../address.ts';
+import { REQUESTS, type RequestName } from '../requests.ts';
 import type { ProgramResult } from '../threads/program.ts';
 import type { Access, Exit, LoopEnd, Response, Verified, Walk } from '../types.ts';
-import { REQUESTS, type RequestName } from './requests.ts';
 import type { Action, Args } from './scenario.ts';
 
 export type FieldValue = number | bigint | string | boolean | null;

@@ -1,11 +1,11 @@
 // A scenario as the runner needs it: checked, with parameters put in and numbers as numbers. Pure data.
 // Reference: schema.ts (the format), docs/scenarios.md.
 import type { Place, SlatboxError } from '../errors.ts';
+import type { RequestName } from '../requests.ts';
 import { parseInteger } from '../size.ts';
 import { flatten } from './flatten.ts';
 import type { IntegerSpec, ScalarSpec } from './format.ts';
 import { type Params, substitute } from './params.ts';
-import type { RequestName } from './requests.ts';
 import type { Conditions } from './schema.ts';
 import type { MachineSpec } from './schema-machine.ts';
 import { semanticProblems } from './semantics.ts';

@@ -3,6 +3,7 @@
 // After a change: `node scripts/build-schema.mjs`. Reference: docs/scenarios.md.
 
 import Type from 'typebox';
+import { REQUESTS } from '../requests.ts';
 import {
   Integer,
   type IntegerSpec,
@@ -15,7 +16,6 @@ import {
   small,
   strict,
 } from './format.ts';
-import { REQUESTS } from './requests.ts';
 import { Machine, VmOfMachine } from './schema-machine.ts';
 
 const gpa = integer('guest-physical address');

@@ -2,7 +2,7 @@
 //   dontneed 1G 4K --cpu 1      read 0x1000      touch 1G 2M --write      seek 4
 // A line becomes a scenario step (plain object) or something for the page itself.
 // Reference: docs/web.md "Console", docs/scenarios.md (the steps).
-import { FUNC_NAMES } from '../../src/observe/names.ts';
+import { REQUESTS } from '../../src/requests.ts';
 
 export type StepObject = Readonly<Record<string, unknown>>;
 export type PageCommand =
@@ -36,7 +36,7 @@ export const STEP_VERBS: Readonly<Record<string, Verb>> = {
   load: { args: ['gpa', 'size?'], about: 'one load of 1, 2, 4 or 8 bytes' },
   store: { args: ['gpa', 'val', 'size?'], about: 'one store of 1, 2, 4 or 8 bytes' },
   fetch: { args: ['gpa'], about: 'one instruction fetch' },
-  ...Object.fromEntries(FUNC_NAMES.map((name) => [name, REQUEST])),
+  ...Object.fromEntries(REQUESTS.map((name) => [name, REQUEST])),
   info: { args: ['gpa?', 'len?', 'arg?'], about: 'page size and version of the device' },
   request: { args: ['func', 'gpa', 'len', 'arg?'], about: 'a request with any function code' },
   'mmio.read': { args: ['off', 'size?'], about: 'a load from BAR0' },

@@ -2,7 +2,7 @@
 // Reference: assembly/abi (the one source of the numbers); linux uapi memctl.h for the first generation.
 import { Errno } from '../../assembly/abi/errno.ts';
 import { FUNC_LAST, MEMCTL_FUNC_LAST } from '../../assembly/abi/pvmemcontrol.ts';
-import { FUNC_NAMES } from '../../src/observe/names.ts';
+import { REQUESTS } from '../../src/requests.ts';
 import type { AbiName } from '../../src/types.ts';
 
 export function errnoName(value: bigint): string {
@@ -21,6 +21,6 @@ export function functionName(value: bigint, abi: AbiName): string {
   const memctl = abi === 'memctl';
   if (value > BigInt(memctl ? MEMCTL_FUNC_LAST : FUNC_LAST)) return 'no function';
   const code = Number(value);
-  const name = (memctl ? MEMCTL_NAMES[code] : undefined) ?? FUNC_NAMES[code] ?? '';
+  const name = (memctl ? MEMCTL_NAMES[code] : undefined) ?? REQUESTS[code] ?? '';
   return name.toUpperCase().replaceAll('-', '_');
 }

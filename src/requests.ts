@@ -1,4 +1,4 @@
-// The requests of the device by name, as steps name them.
+// The requests of the device by name, as steps of scenarios, counters and events name them.
 
 /** The fifteen requests of the device, in the order of their function codes. */
 export const REQUESTS = [
