@@ -4,18 +4,18 @@ import { HOST_FRAMES } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { framesZero } from './bytes';
 import { fails } from './fail';
-import { GROUP, groupPop, groupPut, poolBase, poolBump, poolBumped, poolFresh, poolHigh, poolLock, poolPut, poolRegroup } from './pool';
+import { GROUP, poolPopGroup, poolPutGroup, poolBase, poolBump, poolBumped, poolFresh, poolHigh, poolLock, poolPut, poolRegroup } from './pool';
 
 /** First frame of a zeroed group, 0 when free frames, however many, are none. */
 export function hugeGetZeroed(): u32 {
   if (fails(Fail.Group)) return 0;
   lock(poolLock(HOST_FRAMES));
-  let first = groupPop(HOST_FRAMES);
+  let first = poolPopGroup(HOST_FRAMES);
   let fresh: bool = false;
   if (first == 0) {
     first = bumpGroup();
     if (first != 0) fresh = poolHigh(HOST_FRAMES, first, GROUP);
-    else if (poolRegroup(HOST_FRAMES)) first = groupPop(HOST_FRAMES);
+    else if (poolRegroup(HOST_FRAMES)) first = poolPopGroup(HOST_FRAMES);
   }
   unlock(poolLock(HOST_FRAMES));
   if (first != 0 && !fresh) framesZero(first, GROUP);
@@ -37,6 +37,6 @@ function bumpGroup(): u32 {
 export function hugePut(first: u32): void {
   assert(((first - poolBase(HOST_FRAMES)) & (GROUP - 1)) == 0);
   lock(poolLock(HOST_FRAMES));
-  groupPut(HOST_FRAMES, first);
+  poolPutGroup(HOST_FRAMES, first);
   unlock(poolLock(HOST_FRAMES));
 }

@@ -72,7 +72,7 @@ export function poolPop(pool: usize): u32 {
 function runPop(pool: usize): u32 {
   let next = load<u32>(pool, RUN_NEXT);
   if (next == load<u32>(pool, RUN_END)) {
-    next = groupPop(pool);
+    next = poolPopGroup(pool);
     if (next == 0) return 0;
     store<u32>(pool, next + GROUP, RUN_END);
   }
@@ -98,14 +98,14 @@ export function poolPut(pool: usize, page: u32): void {
 }
 
 /** First page of a free group, 0 when there is none. */
-export function groupPop(pool: usize): u32 {
+export function poolPopGroup(pool: usize): u32 {
   const n = load<u32>(pool, GROUPS);
   if (n == 0) return 0;
   store<u32>(pool, n - 1, GROUPS);
   return load<u32>(groupSlot(pool, n - 1));
 }
 
-export function groupPut(pool: usize, first: u32): void {
+export function poolPutGroup(pool: usize, first: u32): void {
   const n = load<u32>(pool, GROUPS);
   store<u32>(groupSlot(pool, n), first);
   store<u32>(pool, n + 1, GROUPS);
@@ -137,7 +137,7 @@ function groupSlot(pool: usize, n: u32): usize {
  */
 export function poolPutChunk(pool: usize, pages: usize): void {
   if (isGroup(pool, pages)) {
-    groupPut(pool, load<u32>(pages));
+    poolPutGroup(pool, load<u32>(pages));
     return;
   }
   const n = load<u32>(pool, STACKED);
@@ -262,7 +262,7 @@ export function poolRegroup(pool: usize): bool {
     const page = load<u32>(p);
     const group = (page - base) / GROUP;
     if (group < groups && load<u32>(counts + (<usize>group << 2)) == GROUP) {
-      if ((page - base) % GROUP == 0) groupPut(pool, page);
+      if ((page - base) % GROUP == 0) poolPutGroup(pool, page);
     } else {
       store<u32>(to, page);
       to += 4;

@@ -7,7 +7,7 @@ import { bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { Counter } from '../abi/events';
 import { pagePut, pagePutChunk } from '../frames/cache';
-import { groupFirst, groupPut, poolLock } from '../frames/pool';
+import { groupFirst, poolLock, poolPutGroup } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
@@ -104,7 +104,7 @@ function dropHugePages(vm: usize, vpn: u64, end: u64, node: usize, payer: usize)
     if (tag == 0) break;
     const chunk = chunkAt(node, index);
     if ((load<u8>(node + index, NODE_HINTS) & HINT_LAZY) != 0) lazy += bitsCount(chunk + LAZY, 0, 512);
-    groupPut(HOST_FRAMES, groupFirst(tag - 1));
+    poolPutGroup(HOST_FRAMES, groupFirst(tag - 1));
     store<u16>(node + (<usize>index << 1), 0, NODE_BACKED);
     chunkTake(node, index, chunk);
   } while (++index < stop);

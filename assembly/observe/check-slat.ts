@@ -1,6 +1,6 @@
 // check() of the SLAT: every entry is backed by a present page with at least its permissions, huge ones by huge pages.
 import {
-  SCRATCH, SCRATCH_SIZE, VM_DIR, VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VPN_BASE, ZERO_PAGE, HUGE_ZERO_PAGE,
+  HUGE_ZERO_PAGE, SCRATCH, SCRATCH_SIZE, VM_DIR, VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VPN_BASE, ZERO_PAGE,
 } from '../base/layout';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { bitGet } from '../base/bits';
