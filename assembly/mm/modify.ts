@@ -91,8 +91,11 @@ function join(vm: usize, vpn: u64): void {
   if (isBorder(vm, vpn)) store<u32>(listOf(vm, vpn), 1, LIST_CONTINUES);
   else {
     const v = vmaFind(vm, vpn);
-    store<u64>(vmaPrev(vm, v), load<u64>(v, VMA_END), VMA_END);
+    const end = load<u64>(v, VMA_END);
+    // Deleted first: its block is found by its start, which must not lie in another VMA. Then the one before it is found
+    // anew, since blocks may have been joined.
     vmaDelete(vm, v);
+    store<u64>(vmaFind(vm, vpn - 1), end, VMA_END);
   }
   mapsAdd(vm, -1);
 }
