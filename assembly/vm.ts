@@ -6,6 +6,7 @@ import {
   VM_SLOT_COUNT, VM_SLOTS, VM_TABLES_STAY, VPN_BASE,
 } from './base/layout';
 import { Errno } from './abi/errno';
+import { FileKind } from './abi/file';
 import { deviceInit } from './device/pvmemcontrol/state';
 import { arenaGet, arenaGetContiguous, arenaPutContiguous } from './frames/arena';
 import { SHARED_SIZE } from './frames/shared';
@@ -14,7 +15,7 @@ import { GROUP, poolFresh, poolInit, poolStackBytes } from './frames/pool';
 import { SLOT_END, SLOT_SIZE, slotAppend } from './memslot/table';
 import { VM_HUGEPAGE, VM_HUGETLB, VM_SHARED, VMA_FILE, VMA_GIGANTIC } from './abi/vm-flags';
 import { chargeInit } from './mm/charge';
-import { FILE_NEXT, fileCreate, fileDelete, fileMapped } from './mm/file';
+import { fileCreate, fileDelete, fileOwner } from './mm/file';
 import { map } from './mm/syscalls';
 import { vmaExit, vmaInit } from './mm/vma';
 import { slatInit } from './slat/map';
@@ -124,7 +125,7 @@ export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u3
   if ((flags & VM_HUGETLB) != 0) store<u32>(vm, (flags & VMA_GIGANTIC) != 0 ? GIGANTIC : GROUP, VM_HUGETLB_PAGES);
   let file: usize = 0;
   if ((flags & VMA_FILE) != 0 && (flags & (VM_HUGETLB | VM_SHARED)) != VM_HUGETLB) {
-    file = fileCreate(pages, vpn);
+    file = fileCreate(vm, (flags & VM_HUGETLB) != 0 ? FileKind.Hugetlb : FileKind.Memfd, 0, pages << 12, vpn);
     if (file == 0) return Errno.ENOMEM;
   }
   return map(vm, vpn, pages, flags, file);
@@ -132,10 +133,8 @@ export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u3
 
 /** Take back the VM made last, which nobody has used yet: there was no room for all of its RAM regions. */
 export function vmUndo(vm: usize): void {
-  let file: usize = load<u32>(HOST_FILES);
   // Its files are those made last.
-  for (; file != 0 && fileMapped(file) == vm; file = load<u32>(file, FILE_NEXT)) fileDelete(file);
-  store<u32>(HOST_FILES, <u32>file);
+  for (let file: usize = load<u32>(HOST_FILES); file != 0 && fileOwner(file) == vm; file = load<u32>(HOST_FILES)) fileDelete(file);
   pagesPut(vm);
   store<u32>(HOST_VM_COUNT, load<u32>(vm, VM_ID));
 }

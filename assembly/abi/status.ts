@@ -16,8 +16,8 @@ export enum Status {
   SegvMaperr = 5,
   /** Host access: the VMA forbids it. */
   SegvAccerr = 6,
-  /** No huge page for hugetlb memory: SIGBUS, for the guest EFAULT. */
-  NoHugetlb = 7,
+  /** No huge page for hugetlb memory, or no page of the file to be had there: SIGBUS, for the guest EFAULT. */
+  Sigbus = 7,
 }
 
 export enum Access {

@@ -56,8 +56,8 @@ function map(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
     // alone unless it is there and writable already (R4.2), which the branch above has seen.
     if ((load<u32>(vma, VMA_FLAGS) & (write ? VM_WRITE : VM_READ)) == 0) return Status.Efault;
     const status = faultIn(vm, vpn, write, vma, chunk);
-    // Linux answers an access to hugetlb memory without a page with SIGBUS, KVM with a bare EFAULT.
-    if (status != Status.Ok) return status == Status.NoHugetlb ? Status.Efault : status;
+    // Where Linux answers an access of the VMM with SIGBUS, KVM answers the guest's with a bare EFAULT.
+    if (status != Status.Ok) return status == Status.Sigbus ? Status.Efault : status;
     if (chunk == 0) chunk = chunkOf(vm, vpn);
   }
   let entry: u64;

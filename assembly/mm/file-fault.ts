@@ -1,6 +1,7 @@
 // Faults of mappings of a file, and write(2) to it. Reference: linux mm/shmem.c (shmem_get_folio_gfp, shmem_swapin_folio),
 // mm/memory.c (do_fault_around), mm/filemap.c (filemap_map_pages); rule 5 of the recordings.
 import { Counter, EventKind } from '../abi/events';
+import { FileKind } from '../abi/file';
 import { Status } from '../abi/status';
 import { VM_HUGETLB, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { HOST_FRAMES } from '../base/layout';
@@ -9,12 +10,12 @@ import { max, min } from '../base/math';
 import { frameAddress, frameCopy } from '../frames/bytes';
 import { pageTakeFresh } from '../frames/cache';
 import { count, event } from '../trace/events';
-import { fileCached, fileDirty, fileOf, filePage } from './file';
+import { fileCached, fileDirty, fileEnd, fileHostMay, fileKind, fileOf, filePage } from './file';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
   addBacked, addSwapped, BACKED, CHUNK_NODE, chunkIndex, chunkMake, chunkOf, DIRTY, FILE, hint, HINT_SPECIAL, pageSlot,
-  SWAPPED, WRITABLE,
+  SWAPPED, WRITABLE, ZERO,
 } from './page-state';
 import { frameGet, frameGetZeroed } from './reclaim';
 import { swapPut } from './swap';
@@ -24,13 +25,16 @@ import { VMA_END, VMA_FLAGS, VMA_START } from './vma';
 const FAULT_AROUND: u64 = 16;
 
 /**
- * shmem_get_folio: the frame of the file's page `at`. A hole becomes a clean zero page, a page that comes back from swap
- * is dirty. 0: no frame or no metadata, nothing changed.
+ * shmem_get_folio, kvm_gmem_get_pfn: the frame of the file's page `at`, which is up to date now. A hole becomes a clean
+ * zero page, a page that comes back from swap is dirty. 0: no frame or no metadata, nothing changed.
  */
 export function fileObtain(vm: usize, file: usize, at: u64): u32 {
   let chunk = chunkOf(file, at);
   const i = <u32>at & 511;
-  if (chunk != 0 && bitGet(chunk + BACKED, i)) return load<u32>(pageSlot(chunk, i));
+  if (chunk != 0 && bitGet(chunk + BACKED, i)) {
+    bitClear(chunk + ZERO, i);
+    return load<u32>(pageSlot(chunk, i));
+  }
   const swapped = chunk != 0 && bitGet(chunk + SWAPPED, i);
   const frame = swapped ? frameGet(vm) : frameGetZeroed(vm);
   if (frame == 0) return 0;
@@ -72,6 +76,13 @@ export function fileWrite(vm: usize, vpn: u64): usize {
   return frameAddress(frame);
 }
 
+/** Whether an access at vpn of a VMA that maps a file ends in SIGBUS: behind its end, or where the VMM may not look. */
+export function fileForbids(vma: usize, vpn: u64): bool {
+  const file = fileOf(vma);
+  const at = filePage(vma, vpn);
+  return at >= fileEnd(file) || (fileKind(file) == FileKind.GuestMemfd && !fileHostMay(file, at));
+}
+
 /** Page vpn, where nothing is mapped, gets an entry for a page of the file. */
 function fileEntry(vm: usize, vpn: u64, chunk: usize, frame: u32, write: bool, writable: bool): void {
   const i = <u32>vpn & 511;
@@ -101,8 +112,11 @@ export function fileReadFault(vm: usize, vpn: u64, vma: usize, chunk: usize): St
   const writable = (flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
   // do_fault_around: 16 pages, aligned, within the VMA and the table. Where the VMA begins inside the window, the window
   // begins there but is as long as ever (5.6).
-  const first = max(vpn & ~(FAULT_AROUND - 1), load<u64>(vma, VMA_START));
-  const end = min(min(first + FAULT_AROUND, load<u64>(vma, VMA_END)), ((vpn >> 9) + 1) << 9);
+  // Nothing like it is done for a guest_memfd, whose VMAs have no map_pages.
+  const alone = fileKind(file) == FileKind.GuestMemfd;
+  const first = alone ? vpn : max(vpn & ~(FAULT_AROUND - 1), load<u64>(vma, VMA_START));
+  const last = min(fileEnd(file) - at + vpn, load<u64>(vma, VMA_END));
+  const end = alone ? vpn + 1 : min(min(first + FAULT_AROUND, last), ((vpn >> 9) + 1) << 9);
   for (let near = first; near < end; near++) {
     const i = <u32>near & 511;
     if (bitGet(chunk + BACKED, i) || bitGet(chunk + SWAPPED, i)) continue;

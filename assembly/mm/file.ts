@@ -1,14 +1,24 @@
-// The file behind a memfd: its page cache, kept like the pages of a VM (page-state.ts). Faults of its mappings: file-fault.ts.
-// Reference: linux mm/shmem.c (shmem_writeout, shmem_undo_range); rule 5 of the recordings.
+// Files in memory: memfds, shared anonymous memory, hugetlb files, guest_memfds. A file has pages, kept like those of a VM
+// (page-state.ts), and is mapped in places. Faults of its mappings: file-fault.ts. Holes and sizes: file-size.ts.
+// Reference: linux mm/shmem.c (shmem_writeout), virt/kvm/guest_memfd.c; rule 5 of the recordings.
 //
 // ╒═ file, an arena page; VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VM_TREE_LOCK as in a VM's record ═╕
-// │ 24 file made before this one u32 │ 28 mappings u32                                           │
-// │ 1024 mappings of 16 bytes: VM u32, –, vpn of the page that is VPN_BASE in the file u64        │
+// │ 24 file made before this one u32 │ 28 places u32 │ 32 kind u32 │ 36 flags u32                 │
+// │ 40 size in bytes u64 │ 48 descriptors u32 │ 52 owner u32 │ 56 home u64 │ 64 first u32         │
+// │ 1024 places of 16 bytes: vpn of the page that is VPN_BASE in the file i64, pages mapped u64    │
 // ╘═══════════════════════════════════════════════════════════════════════════════════════════════╛
-// Pages of a file are numbered from VPN_BASE on, shifted so that a chunk of the file is a chunk of its first mapping: who
-// has the lock of the one has the other. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.
+// Owner: the VM whose VMM has made the file, is charged for its pages, and alone can map it. Descriptors: how many of
+// them are open; with the last one and the last mapped page the file goes (file-size.ts, filePut).
+//
+// Page 0 of a file has the number VPN_BASE + first here. Home is its first place. RAM that is a file is mapped congruent:
+// `first` is chosen so that a chunk of the file is a chunk of its home, and who has the lock of the one has the other.
+// A VM that maps a file in a second place, or not congruent, has one lock for all of its chunks (VM_LOCK_MASK 0).
+//
+// In a file's chunk Backed = in memory, Zero = in memory, of zeros, and not up to date: allocated by fallocate and not
+// used yet, so nobody sees a page there. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.
+import { FileKind, GmemFlag } from '../abi/file';
 import { Counter, EventKind } from '../abi/events';
-import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VPN_BASE } from '../base/layout';
+import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VM_LOCK_MASK, VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { self } from '../base/thread';
 import { arenaGet, arenaGetContiguous, arenaPut, arenaPutContiguous } from '../frames/arena';
@@ -17,19 +27,33 @@ import { count, event } from '../trace/events';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
-  addBacked, addSwapped, BACKED, CHUNK_NODE, chunkIndex, chunkOf, DIRTY, FILE, hint, HINT_SWAPPED, pageSlot, SWAPPED,
+  addBacked, addSwapped, BACKED, CHUNK_NODE, chunkIndex, chunkOf, DIRTY, FILE, hint, HINT_SWAPPED, pageSlot, SWAPPED, ZERO,
 } from './page-state';
 import { swapGet } from './swap';
 import { VMA_NAME } from './vma';
 
 export const FILE_NEXT: usize = 24;
-const MAPPINGS: usize = 28;
-const MAPPING: usize = 1024;
-const MAPPING_SIZE: usize = 16;
+const PLACES: usize = 28;
+const KIND: usize = 32;
+const FLAGS: usize = 36;
+const SIZE: usize = 40;
+export const FILE_DESCRIPTORS: usize = 48;
+const OWNER: usize = 52;
+const HOME: usize = 56;
+const FIRST: usize = 64;
+const PLACE: usize = 1024;
+const PLACE_SIZE: usize = 16;
+/** Places in which a file can be mapped, each at another distance between its pages and the VMM's. */
+const PLACE_MAX: u32 = 192;
+assert(PLACE + <usize>PLACE_MAX * PLACE_SIZE <= 4096);
 
-/** A file of `pages` pages, all holes, of which the first will be mapped at `vpn`. 0 without metadata. */
-export function fileCreate(pages: u64, vpn: u64): usize {
-  const gibs = <u32>((pages + (vpn & 511) + ((1 << 18) - 1)) >> 18);
+/**
+ * A file of `size` bytes, all holes, with one descriptor; `first` & 511 is where its page 0 lies in a chunk. 0 without
+ * metadata.
+ */
+export function fileCreate(vm: usize, kind: FileKind, flags: u32, size: u64, first: u64): usize {
+  const shift = <u32>first & 511;
+  const gibs = gibsOf(size, shift);
   const dir = arenaGetContiguous((gibs + 1023) >> 10);
   if (dir == 0) return 0;
   const file = arenaGet();
@@ -39,59 +63,205 @@ export function fileCreate(pages: u64, vpn: u64): usize {
   }
   store<u32>(file, <u32>dir, VM_DIR);
   store<u32>(file, gibs, VM_DIR_LEN);
+  store<u32>(file, kind, KIND);
+  store<u32>(file, flags, FLAGS);
+  store<u64>(file, size, SIZE);
+  store<u32>(file, 1, FILE_DESCRIPTORS);
+  store<u32>(file, <u32>vm, OWNER);
+  store<u32>(file, shift, FIRST);
   store<u32>(file, load<u32>(HOST_FILES), FILE_NEXT);
   store<u32>(HOST_FILES, <u32>file);
   return file;
 }
 
-/** The pages of a file that has none in memory or in swap; it is taken out of the list by the caller. */
+/** Entries of the directory of a file of `size` bytes: a GiB each, and one at least. */
+function gibsOf(size: u64, shift: u32): u32 {
+  return <u32>(max<u64>(((size + 4095) >> 12) + shift, 1) + ((1 << 18) - 1) >> 18);
+}
+
+/** The size is `size` bytes now; its pages are as they were. False without room for a longer directory, nothing changed. */
+export function fileSetSize(file: usize, size: u64): bool {
+  const gibs = gibsOf(size, load<u32>(file, FIRST));
+  const old = load<u32>(file, VM_DIR_LEN);
+  if (gibs > old) {
+    const pages = (gibs + 1023) >> 10;
+    if (pages > (old + 1023) >> 10) {
+      const dir = arenaGetContiguous(pages);
+      if (dir == 0) return false;
+      memory.copy(dir, load<u32>(file, VM_DIR), old << 2);
+      arenaPutContiguous(load<u32>(file, VM_DIR), (old + 1023) >> 10);
+      store<u32>(file, <u32>dir, VM_DIR);
+    }
+    store<u32>(file, gibs, VM_DIR_LEN);
+  }
+  store<u64>(file, size, SIZE);
+  return true;
+}
+
+/** A file without pages, descriptors and mappings goes. */
 export function fileDelete(file: usize): void {
+  let at = HOST_FILES;
+  while (load<u32>(at) != <u32>file) at = <usize>load<u32>(at) + FILE_NEXT;
+  store<u32>(at, load<u32>(file, FILE_NEXT));
   arenaPutContiguous(load<u32>(file, VM_DIR), (load<u32>(file, VM_DIR_LEN) + 1023) >> 10);
   arenaPut(file);
 }
 
-/** What a VMA of `vm` that maps the file from `vpn` on has as its name. */
-export function fileMap(file: usize, vm: usize, vpn: u64): u64 {
-  const first = vpn & ~(<u64>511);
-  const n = load<u32>(file, MAPPINGS);
-  const p = file + MAPPING + <usize>n * MAPPING_SIZE;
-  store<u32>(p, <u32>vm);
-  store<u64>(p, first, 8);
-  store<u32>(file, n + 1, MAPPINGS);
-  return (first << 20) | (<u64>file >> 12);
+/** Whether neither a descriptor nor a mapping keeps the file. */
+export function fileIsUnused(file: usize): bool {
+  return load<u32>(file, FILE_DESCRIPTORS) == 0 && load<u32>(file, PLACES) == 0;
+}
+
+/** Whose memory cgroup pays for it. */
+// @ts-ignore: decorator
+@inline
+export function fileOwner(file: usize): usize {
+  return load<u32>(file, OWNER);
+}
+
+// @ts-ignore: decorator
+@inline
+export function fileKind(file: usize): FileKind {
+  return load<u32>(file, KIND);
+}
+
+export function fileFlags(file: usize): u32 {
+  return load<u32>(file, FLAGS);
+}
+
+/** In bytes. */
+export function fileSize(file: usize): u64 {
+  return load<u64>(file, SIZE);
+}
+
+/** The file's page in which byte `offset` is, or would be. */
+// @ts-ignore: decorator
+@inline
+export function fileAt(file: usize, offset: u64): u64 {
+  return VPN_BASE + load<u32>(file, FIRST) + (offset >> 12);
+}
+
+/** The first page behind the end of the file. */
+// @ts-ignore: decorator
+@inline
+export function fileEnd(file: usize): u64 {
+  return fileAt(file, load<u64>(file, SIZE) + 4095);
+}
+
+/** Whether the VMM may have the guest_memfd's page `at` in its page table, when it touches it there. */
+export function fileHostMay(file: usize, at: u64): bool {
+  return (load<u32>(file, FLAGS) & GmemFlag.InitShared) != 0;
+}
+
+/** VMA_NAME of a VMA that maps the file's page `at` at vpn. */
+export function fileName(file: usize, vpn: u64, at: u64): u64 {
+  return ((vpn - (at - VPN_BASE)) << 20) | (<u64>file >> 12);
+}
+
+/** The place where a VMA with this name has its file: vpn of the page that is VPN_BASE in the file. */
+// @ts-ignore: decorator
+@inline
+function placeOf(name: u64): u64 {
+  return <u64>(<i64>name >> 20);
 }
 
 // @ts-ignore: decorator
 @inline
 export function fileOf(vma: usize): usize {
-  return <usize>(<u32>load<u64>(vma, VMA_NAME) & 0xfffff) << 12;
+  return fileNamed(load<u64>(vma, VMA_NAME));
+}
+
+// @ts-ignore: decorator
+@inline
+export function fileNamed(name: u64): usize {
+  return <usize>(<u32>name & 0xfffff) << 12;
 }
 
 /** The file's page at vpn of a VMA that maps it. */
 // @ts-ignore: decorator
 @inline
 export function filePage(vma: usize, vpn: u64): u64 {
-  return vpn - (load<u64>(vma, VMA_NAME) >> 20) + VPN_BASE;
+  return vpn - placeOf(load<u64>(vma, VMA_NAME)) + VPN_BASE;
 }
 
-/** How many entries map the file's page `at`. */
+/** `pages` more are mapped by a VMA of this name. False: the file is mapped in too many places. */
+export function fileMap(name: u64, pages: u64): bool {
+  const file = fileNamed(name);
+  const place = placeOf(name);
+  const n = load<u32>(file, PLACES);
+  let p = file + PLACE;
+  for (const end = placesEnd(file); p < end && load<u64>(p) != place; p += PLACE_SIZE) {}
+  if (p == placesEnd(file)) {
+    if (n == PLACE_MAX) return false;
+    store<u64>(p, place);
+    store<u64>(p, 0, 8);
+    store<u32>(file, n + 1, PLACES);
+  }
+  store<u64>(p, load<u64>(p, 8) + pages, 8);
+  if (load<u64>(file, HOME) == 0) store<u64>(file, place, HOME);
+  if (place != load<u64>(file, HOME) || (place & 511) != 0) store<u32>(fileOwner(file), 0, VM_LOCK_MASK);
+  return true;
+}
+
+/** `pages` fewer. */
+export function fileUnmap(name: u64, pages: u64): void {
+  const file = fileNamed(name);
+  let p = file + PLACE;
+  while (load<u64>(p) != placeOf(name)) p += PLACE_SIZE;
+  store<u64>(p, load<u64>(p, 8) - pages, 8);
+  if (load<u64>(p, 8) != 0) return;
+  // The last place takes the empty one's.
+  const last = placesEnd(file) - PLACE_SIZE;
+  store<u64>(p, load<u64>(last));
+  store<u64>(p, load<u64>(last, 8), 8);
+  store<u32>(file, load<u32>(file, PLACES) - 1, PLACES);
+}
+
+// @ts-ignore: decorator
+@inline
+function placesEnd(file: usize): usize {
+  return file + PLACE + <usize>load<u32>(file, PLACES) * PLACE_SIZE;
+}
+
+export function filePlaces(file: usize): u32 {
+  return load<u32>(file, PLACES);
+}
+
+/** VMA_NAME of the VMAs in place n. */
+export function filePlaceName(file: usize, n: u32): u64 {
+  return (load<u64>(file + PLACE + <usize>n * PLACE_SIZE) << 20) | (<u64>file >> 12);
+}
+
+/** How many pages are mapped there. */
+export function filePlacePages(file: usize, n: u32): u64 {
+  return load<u64>(file + PLACE + <usize>n * PLACE_SIZE, 8);
+}
+
+/** Where a VMA of this name would have the file's page `at`; below 0, as i64, where it cannot reach. */
+export function fileVpn(name: u64, at: u64): i64 {
+  return <i64>(at - VPN_BASE + placeOf(name));
+}
+
+/** How many entries map the file's page `at`: they have its frame. */
 export function fileMappings(file: usize, at: u64): u32 {
+  const own = chunkOf(file, at);
+  if (own == 0 || !bitGet(own + BACKED, <u32>at & 511)) return 0;
+  const frame = load<u32>(pageSlot(own, <u32>at & 511));
+  const vm = fileOwner(file);
   let n: u32 = 0;
-  let p = file + MAPPING;
-  for (const end = p + <usize>load<u32>(file, MAPPINGS) * MAPPING_SIZE; p < end; p += MAPPING_SIZE) {
-    const chunk = chunkOf(load<u32>(p), at - VPN_BASE + load<u64>(p, 8));
-    if (chunk != 0 && bitGet(chunk + FILE, <u32>at & 511)) n++;
+  let p = file + PLACE;
+  for (const end = placesEnd(file); p < end; p += PLACE_SIZE) {
+    const vpn = at - VPN_BASE + load<u64>(p);
+    const i = <u32>vpn & 511;
+    const chunk = chunkOf(vm, vpn);
+    if (chunk != 0 && bitGet(chunk + FILE, i) && load<u32>(pageSlot(chunk, i)) == frame) n++;
   }
   return n;
 }
 
-/** The VM that maps the file first, and where it maps the file's page `at`: whose chunk's lock is the file's. */
-export function fileMapped(file: usize): usize {
-  return load<u32>(file, MAPPING);
-}
-
-export function fileMapping(file: usize, at: u64): u64 {
-  return at - VPN_BASE + load<u64>(file, MAPPING + 8);
+/** Where home has the file's page `at`: the lock of that chunk is the page's, too. */
+export function fileHome(file: usize, at: u64): u64 {
+  return at - VPN_BASE + load<u64>(file, HOME);
 }
 
 /** Whether the file's page that is mapped at vpn was written, as far as the file knows. */
@@ -101,11 +271,11 @@ export function fileIsDirty(vm: usize, vpn: u64): bool {
   return bitGet(chunkOf(fileOf(vma), at) + DIRTY, <u32>at & 511);
 }
 
-/** The frame of the file's page `at` if it is in memory, 0 otherwise. */
+/** The frame of the file's page `at` if it is in memory and up to date, 0 otherwise. */
 export function fileCached(file: usize, at: u64): u32 {
   const chunk = chunkOf(file, at);
   const i = <u32>at & 511;
-  return chunk != 0 && bitGet(chunk + BACKED, i) ? load<u32>(pageSlot(chunk, i)) : 0;
+  return chunk != 0 && bitGet(chunk + BACKED, i) && !bitGet(chunk + ZERO, i) ? load<u32>(pageSlot(chunk, i)) : 0;
 }
 
 /** The file's page `at` was written, through an entry that is being taken away or by a guest. */
@@ -134,15 +304,17 @@ export function fileReclaim(vm: usize, file: usize, at: u64): bool {
   }
   bitClear(chunk + BACKED, i);
   bitClear(chunk + DIRTY, i);
+  bitClear(chunk + ZERO, i);
   addBacked(file, load<u32>(chunk, CHUNK_NODE), chunkIndex(at), -1);
   framePut(vm, frame);
   return true;
 }
 
-/** The file that a mapping of `vm` around vpn is of, whether or not the VMA is still there; 0 for none. */
+/** The file whose home in `vm` has vpn, whether or not it is still mapped there; 0 for none. */
 export function fileAround(vm: usize, vpn: u64): usize {
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
-    if (fileMapped(file) == vm && vpn - fileMapping(file, VPN_BASE) < (<u64>load<u32>(file, VM_DIR_LEN)) << 18) return file;
+    const home = load<u64>(file, HOME);
+    if (fileOwner(file) == vm && home != 0 && vpn - fileHome(file, fileAt(file, 0)) < fileEnd(file) - fileAt(file, 0)) return file;
   }
   return 0;
 }

@@ -18,7 +18,7 @@ import { hugeGetZeroed, hugePut } from '../frames/huge';
 import { GROUP } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
-import { fileMapped, fileOf, filePage } from './file';
+import { fileOwner, fileOf, filePage } from './file';
 import { AS_ONE, folioOf, HUGETLB, isHugetlb } from './huge';
 import {
   addBacked, addMapped, BACKED, CHUNK_FOLIO, CHUNK_HUGE, CHUNK_NODE, chunkDrop, chunkIndex, chunkMake, chunkOf, FILE, hint,
@@ -50,7 +50,7 @@ export function hugetlbFault(vm: usize, vpn: u64, write: bool, vma: usize): Stat
   const pages = hugetlbPages(vm);
   const base = vpn & ~(pages - 1);
   const first = shared ? fileObtain(fileOf(vma), filePage(vma, base), pages) : pageGet(pages);
-  if (first == 0) return Status.NoHugetlb;
+  if (first == 0) return Status.Sigbus;
   if (!chunksMake(vm, base, pages)) {
     if (!shared) pagePut(first);
     return Status.OutOfMemory;
@@ -133,7 +133,7 @@ export function hugetlbZap(vm: usize, vpn: u64, end: u64): void {
 
 /** Holes in [at, end) of the file: whole pages are freed; of those at either end that are hit in part, the part is zeroed. */
 export function hugetlbPunch(file: usize, at: u64, end: u64): void {
-  const pages = hugetlbPages(fileMapped(file));
+  const pages = hugetlbPages(fileOwner(file));
   while ((at = nextChunk(file, at, end)) < end) {
     const base = at & ~(pages - 1);
     const stop = min(base + pages, end);

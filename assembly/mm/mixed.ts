@@ -3,6 +3,7 @@
 // Reference: linux mm/memory.c (zap_pte_range), mm/madvise.c (madvise_free_pte_range,
 // madvise_cold_or_pageout_pte_range), mm/vmscan.c (shrink_folio_list), mm/rmap.c (try_to_unmap_one), mm/mprotect.c.
 import { Counter, EventKind } from '../abi/events';
+import { FileKind } from '../abi/file';
 import { VM_SHARED } from '../abi/vm-flags';
 import { RUN_VMA_ASIDE, VM_LAZY } from '../base/layout';
 import { bitClear, bitGet, bitSet, bitsClear } from '../base/bits';
@@ -12,7 +13,7 @@ import { GROUP } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
-import { fileDirty, fileMappings, fileOf, filePage, fileReclaim } from './file';
+import { fileDirty, fileKind, fileMappings, fileOf, filePage, fileReclaim } from './file';
 import {
   folioOf, folioSetDirty, folioSetLazy, folioSplit, folioWritten, isAsOne, isWhole, mappingSplit, partsUnmapped,
 } from './huge';
@@ -116,7 +117,7 @@ function fileOut(vm: usize, vpn: u64, chunk: usize): bool {
   const vma = vmaOf(vm, vpn, 0, self + RUN_VMA_ASIDE);
   const file = fileOf(vma);
   const at = filePage(vma, vpn);
-  if (fileMappings(file, at) != 1) return false;
+  if (fileKind(file) == FileKind.GuestMemfd || fileMappings(file, at) != 1) return false;
   if (bitGet(chunk + DIRTY, <u32>vpn & 511)) fileDirty(file, at);
   notify(vm, vpn, vpn + 1);
   unmap(vm, vpn, chunk, 1);

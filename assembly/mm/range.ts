@@ -3,7 +3,7 @@
 import { HOST_FRAMES, VM_LAZY, VM_MEMORY, VM_RSS } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { add } from '../base/thread';
-import { bitsClear, bitsCount, wordMask } from '../base/bits';
+import { bitGet, bitsClear, bitsCount, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { Counter } from '../abi/events';
 import { pagePut, pagePutChunk } from '../frames/cache';
@@ -11,7 +11,7 @@ import { groupFirst, poolLock, poolPutGroup } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count } from '../trace/events';
 import {
-  addBacked, addSwapped, BACKED, CHUNK_KSM, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, chunkTake, DIRTY, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, hugeTag, LAZY,
+  addBacked, addSwapped, BACKED, CHUNK_KSM, chunkAt, chunkDrop, chunkIndex, chunkOf, chunkSettle, chunkTake, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, hugeTag, LAZY,
   KSM, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, nodeSettle, pageSlot, planeEmpty, SWAPPED, WRITABLE,
 } from './page-state';
 import { ksmUnshare } from './unshare';
@@ -19,7 +19,7 @@ import { tableDropped } from './huge';
 import { mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
 import { pageOut } from './page-out';
 import { uncharge } from './charge';
-import { fileMapped } from './file';
+import { fileOwner } from './file';
 import { swapPut } from './swap';
 
 /**
@@ -47,9 +47,29 @@ export function pagesDrop(vm: usize, vpn: u64, end: u64): void {
 }
 
 /** Holes in [at, end) of a file, whose pages nobody maps any more. */
-export function filePunch(file: usize, at: u64, end: u64): void {
+export function fileDrop(file: usize, at: u64, end: u64): void {
   at = nextChunk(file, at, end);
-  if (at < end) drop(file, at, end, fileMapped(file));
+  if (at < end) drop(file, at, end, fileOwner(file));
+}
+
+/** The pages of files among [vpn, end) are unmapped; copies stay. */
+export function pagesUnmap(vm: usize, vpn: u64, end: u64): void {
+  for (vpn = begin(vm, vpn, end); vpn < end; vpn = nextChunk(vm, vpn, end)) {
+    const node = nodeOf(vm, vpn);
+    const index = chunkIndex(vpn);
+    const chunk = chunkAt(node, index);
+    const stop = min(((vpn >> 9) + 1) << 9, end);
+    if ((load<u8>(node + index, NODE_HINTS) & HINT_SPECIAL) == 0 || planeEmpty(chunk + FILE)) {
+      vpn = stop;
+      continue;
+    }
+    const base = vpn & ~(<u64>511);
+    for (; vpn < stop; vpn++) {
+      const i = <u32>vpn & 511;
+      if (bitGet(chunk + FILE, i)) mixedDrop(vm, base, chunk, i, i + 1);
+    }
+    chunkSettle(vm, base, node, index, chunk);
+  }
 }
 
 /** The pages of [vpn, end) of a VM or a file, the first of which is in a chunk that is there; `payer` is charged for them. */

@@ -8,6 +8,7 @@ import {
   HERE_PIN_VM, HERE_PIN_VPN, HOST_FILES, HOST_HAND_VM, HOST_HAND_VPN, HOST_HERE, HOST_KSM_NODES, HOST_SWAP, HOST_VM_COUNT, RUN_HERE,
   RUN_LOCAL, RUN_VMA_ASIDE, VM_BASE, VM_CPUS, VM_DIR_LEN, VM_HAND, VM_ID, VM_LAZY, VM_RSS, VM_SIZE, VM_TABLES_STAY, VPN_BASE,
 } from '../base/layout';
+import { FileKind } from '../abi/file';
 import { VM_LOCKED } from '../abi/vm-flags';
 import { bitGet } from '../base/bits';
 import { chunkTry, chunkUntry } from '../base/chunk-lock';
@@ -16,7 +17,7 @@ import { runOf, self, threaded } from '../base/thread';
 import { pagesFree } from '../frames/cache';
 import { GROUP, poolFree } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
-import { FILE_NEXT, fileIsDirty, fileMapped, fileMappings, fileMapping, fileReclaim } from './file';
+import { FILE_NEXT, fileHome, fileIsDirty, fileKind, fileMappings, fileOwner, fileReclaim } from './file';
 import { folioOf, folioSplit, isHugetlb, isWhole } from './huge';
 import { ksmChargedTo, ksmIsLazy } from './ksm-page';
 import { vmaOf } from './look-up';
@@ -218,11 +219,13 @@ function sweepFiles(round: Round, need: u32, only: usize): u32 {
   if (round == Round.Droppable) return 0;
   let freed: u32 = 0;
   for (let file: usize = load<u32>(HOST_FILES); file != 0 && freed < need; file = load<u32>(file, FILE_NEXT)) {
-    const vm = fileMapped(file);
+    const vm = fileOwner(file);
+    // Its pages are on no list (linux: mapping_set_unevictable).
+    if (fileKind(file) == FileKind.GuestMemfd) continue;
     if ((only != 0 && vm != only) || (round == Round.Swap && swapIsFull(vm))) continue;
     const end = VPN_BASE + ((<u64>load<u32>(file, VM_DIR_LEN)) << 18);
     for (let at = nextChunk(file, VPN_BASE, end); at < end && freed < need; at = nextChunk(file, (at | 511) + 1, end)) {
-      const vpn = fileMapping(file, at);
+      const vpn = fileHome(file, at);
       const was = chunkTry(vm, vpn);
       if (was == 0) continue;
       const chunk = chunkAt(nodeOf(file, at), chunkIndex(at));

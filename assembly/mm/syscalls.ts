@@ -17,8 +17,9 @@ import { chunkOf } from './page-state';
 import { populate } from './mlock';
 import { mapsAdd } from './map-count';
 import { cutAllowed, mapsFull, vmaModify, vmaSplit } from './modify';
-import { filePunch, pagesDrop, pagesFree, pagesOut, pagesProtect, pagesUnshare } from './range';
-import { fileMap, fileOf, filePage } from './file';
+import { filePunch, fileUnmapped } from './file-size';
+import { pagesDrop, pagesFree, pagesOut, pagesProtect, pagesUnshare } from './range';
+import { fileAt, fileMap, fileName, fileOf, filePage } from './file';
 import { hugetlbPages, hugetlbProtect, hugetlbPunch, hugetlbZap } from './hugetlb';
 import { isInHit, vmaFrom, vmaOf, vmasLockAll, vmasUnlock } from './look-up';
 import { continuesAt, isBorder, lastPart } from './regions';
@@ -26,8 +27,9 @@ import { LIST_CONTINUES, listOf, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_STA
 
 /** mmap at a free place, of a file if there is one. ENOMEM without metadata. */
 export function map(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize): Errno {
-  const name = file != 0 ? fileMap(file, vm, vpn) : 0;
+  const name = file != 0 ? fileName(file, vpn, fileAt(file, 0)) : 0;
   if (!vmaInsert(vm, vpn, vpn + pages, flags, 0, name)) return Errno.ENOMEM;
+  if (file != 0) fileMap(name, pages);
   mapsAdd(vm, 1);
   return Errno.OK;
 }
@@ -148,15 +150,13 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
   }
 }
 
-/** MADV_REMOVE of [vpn, end) of a VMA that shares a file: nobody maps the pages any more, and they are holes. */
+/** MADV_REMOVE of [vpn, end) of a VMA that shares a file (vfs_fallocate, PUNCH_HOLE): nobody maps the pages any more. */
 function remove(vm: usize, v: usize, vpn: u64, end: u64): void {
   const file = fileOf(v);
   const at = filePage(v, vpn);
   const stop = filePage(v, end);
-  if ((load<u32>(v, VMA_FLAGS) & VM_HUGETLB) == 0) {
-    pagesDrop(vm, vpn, end);
-    filePunch(file, at, stop);
-  } else {
+  if ((load<u32>(v, VMA_FLAGS) & VM_HUGETLB) == 0) filePunch(file, at, stop);
+  else {
     const rest = hugetlbPages(vm) - 1;
     const first = (vpn + rest) & ~rest;
     if (first < (end & ~rest)) hugetlbZap(vm, first, end & ~rest);
@@ -258,9 +258,11 @@ function unmapLocked(vm: usize, vpn: u64, end: u64): Errno {
     if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) add(vm, VM_LOCKED_VM, from - to);
     if ((load<u32>(v, VMA_FLAGS) & VM_HUGETLB) != 0) hugetlbZap(vm, from, to);
     else pagesDrop(vm, from, to);
+    const name = (load<u32>(v, VMA_FLAGS) & VMA_FILE) != 0 ? load<u64>(v, VMA_NAME) : 0;
     if (!continuesAt(vm, from)) mapsAdd(vm, -1);
     if (isBorder(vm, from)) store<u32>(listOf(vm, from), 0, LIST_CONTINUES);
     vmaDelete(vm, v);
+    if (name != 0) fileUnmapped(name, to - from);
   }
   return Errno.OK;
 }

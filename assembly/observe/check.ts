@@ -7,7 +7,7 @@ import {
   VM_LAZY, VM_LOCKED_VM, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
   VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE,
 } from '../base/layout';
-import { VM_LOCKED, VM_WRITE } from '../abi/vm-flags';
+import { VM_LOCKED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { bitGet, bitsAll, bitsCount } from '../base/bits';
 import {
   GROUP, groupFirst, poolBase, poolBumped, poolGroup, poolGroups, poolRunEnd, poolRunNext, poolStacked, poolStackedPage,
@@ -18,12 +18,14 @@ import {
   BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO,
   hugeTag, KSM, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import { FILE_NEXT, fileCached, fileMapped, fileOf, filePage } from '../mm/file';
+import {
+  FILE_NEXT, fileCached, fileIsUnused, fileOf, fileOwner, filePage, filePlaceName, filePlacePages, filePlaces,
+} from '../mm/file';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
 import { vmaOf } from '../mm/look-up';
-import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
+import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { checkDevice, checkThreads } from './check-device';
 import { at, bitmapOf, Broken, own, ownFrames, ownRun } from './check-owner';
 import { checkSlat } from './check-slat';
@@ -233,6 +235,7 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
     let e = ownRun(arena, file, 1);
     if (e == Broken.Nothing) e = ownRun(arena, load<u32>(file, VM_DIR), (load<u32>(file, VM_DIR_LEN) + 1023) >> 10);
+    if (e == Broken.Nothing) e = checkPlaces(file);
     if (e != Broken.Nothing) return e;
     let cached: u64 = 0;
     let swapped: u64 = 0;
@@ -251,20 +254,42 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
             if (!isGigantic(frame)) e = own(HOST_FRAMES, frames, frame);
             else if (frame != folioOf(chunk) + i) e = at(i, Broken.StateContradicts);
             cached++;
-            if (!isHugetlb(chunk)) charged(fileMapped(file), 0, 1);
+            if (!isHugetlb(chunk)) charged(fileOwner(file), 0, 1);
           } else if (bitGet(chunk + SWAPPED, i)) {
             e = own(HOST_SWAP, swap, load<u32>(pageSlot(chunk, i)));
             swapped++;
-          } else if (bitGet(chunk + DIRTY, i)) e = at(i, Broken.StateContradicts);
+          } else if (bitGet(chunk + DIRTY, i) || bitGet(chunk + ZERO, i)) e = at(i, Broken.StateContradicts);
         }
       }
       if (e != Broken.Nothing) return e;
     }
-    charged(fileMapped(file), 8, swapped);
+    charged(fileOwner(file), 8, swapped);
     if (cached != load<u64>(file, VM_RSS)) return at(cached, Broken.CountDiffers);
     if (swapped != load<u64>(file, VM_SWAP)) return at(swapped, Broken.CountDiffers);
   }
   return Broken.Nothing;
+}
+
+/** Somebody has the file open or maps it, and it knows how many pages are mapped in each place. */
+function checkPlaces(file: usize): Broken {
+  if (fileIsUnused(file)) return at(file, Broken.Leaked);
+  const vm = fileOwner(file);
+  let places: u32 = 0;
+  for (let v = vmaFind(vm, 0); v != 0; v = vmaNext(vm, v)) if (isOf(v, file)) places++;
+  for (let n: u32 = 0; n < filePlaces(file); n++) {
+    let pages: u64 = 0;
+    for (let v = vmaFind(vm, 0); v != 0; v = vmaNext(vm, v)) {
+      if (!isOf(v, file) || load<u64>(v, VMA_NAME) != filePlaceName(file, n)) continue;
+      pages += load<u64>(v, VMA_END) - load<u64>(v, VMA_START);
+      places--;
+    }
+    if (pages == 0 || pages != filePlacePages(file, n)) return at(pages, Broken.CountDiffers);
+  }
+  return places == 0 ? Broken.Nothing : at(file, Broken.CountDiffers);
+}
+
+function isOf(vma: usize, file: usize): bool {
+  return (load<u32>(vma, VMA_FLAGS) & VMA_FILE) != 0 && fileOf(vma) == file;
 }
 
 /** Hugetlb pages of 1 GiB that somebody owns, a bit for each. */

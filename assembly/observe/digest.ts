@@ -8,7 +8,7 @@ import { connectionGpa } from '../device/pvmemcontrol/connection';
 import { bitGet } from '../base/bits';
 import { frameHash } from '../frames/bytes';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE } from '../memslot/table';
-import { FILE_NEXT, fileMapped } from '../mm/file';
+import { FILE_NEXT, fileOwner } from '../mm/file';
 import {
   BACKED, CHUNK_HUGE, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
 } from '../mm/page-state';
@@ -33,7 +33,7 @@ export function vmDigest(vm: usize): u64 {
   }
   h = pagesDigest(vm, h);
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
-    if (fileMapped(file) == vm) h = pagesDigest(file, h);
+    if (fileOwner(file) == vm) h = pagesDigest(file, h);
   }
   h = slatDigest(vm, h);
   h = mix(h, load<u32>(vm, VM_DEV_STATE));

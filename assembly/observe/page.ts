@@ -59,11 +59,13 @@ export function pageBacking(vm: usize, vpn: u64): void {
     }
   }
   if (!hasFile) return;
-  const cache = chunkOf(fileOf(vma), filePage(vma, vpn));
+  const at = filePage(vma, vpn);
+  const j = <u32>at & 511;
+  const cache = chunkOf(fileOf(vma), at);
   if (cache == 0) return;
-  const page = load<u32>(pageSlot(cache, i));
-  if (bitGet(cache + BACKED, i)) put(PAGE_FILE_FRAME, page);
-  else if (bitGet(cache + SWAPPED, i)) put(PAGE_FILE_SLOT, page);
+  const page = load<u32>(pageSlot(cache, j));
+  if (bitGet(cache + BACKED, j)) put(PAGE_FILE_FRAME, page);
+  else if (bitGet(cache + SWAPPED, j)) put(PAGE_FILE_SLOT, page);
 }
 
 /**

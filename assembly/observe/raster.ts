@@ -14,7 +14,7 @@ import { bitGet } from '../base/bits';
 import { max, min } from '../base/math';
 import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
 import { fileOf, filePage } from '../mm/file';
-import { BACKED, chunkAt, chunkIndex, chunkOf, HINT_SWAPPED, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, planeEmpty, SWAPPED } from '../mm/page-state';
+import { BACKED, chunkAt, chunkIndex, chunkOf, HINT_SWAPPED, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, planeEmpty, SWAPPED, ZERO } from '../mm/page-state';
 import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_HUGE, EPT_RWX, EPT_W, entryTable, level2Entry, nextLevel2, tableCount } from '../slat/entry';
 import { chunkKind, pageKind } from './page-kind';
@@ -135,12 +135,12 @@ function cached(vm: usize, vma: usize, vpn: u64, end: u64, origin: u64, shift: u
       at = stop;
       continue;
     }
-    // A chunk of a file is a chunk of its mapping.
-    const mapping = chunkOf(vm, at - shifted);
     for (; at < stop; at++) {
       const i = <u32>at & 511;
-      if (mapping != 0 && bitGet(mapping + BACKED, i)) continue;
-      const kind = bitGet(chunk + SWAPPED, i) ? PageKind.Swapped : bitGet(chunk + BACKED, i) ? PageKind.Cached : PageKind.None;
+      const mapping = chunkOf(vm, at - shifted);
+      if (mapping != 0 && bitGet(mapping + BACKED, <u32>(at - shifted) & 511)) continue;
+      const cached = bitGet(chunk + BACKED, i) && !bitGet(chunk + ZERO, i);
+      const kind = bitGet(chunk + SWAPPED, i) ? PageKind.Swapped : cached ? PageKind.Cached : PageKind.None;
       if (kind != PageKind.None) markKind(<usize>((at - shifted - origin) >> shift), kind);
     }
   }

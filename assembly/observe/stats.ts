@@ -5,7 +5,7 @@ import { SCRATCH, VM_RSS, VM_SWAP } from '../base/layout';
 import { bitGet, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { frameMappings } from '../frames/shared';
-import { fileAround, fileMappings, fileOf, filePage } from '../mm/file';
+import { fileAround, fileCached, fileMappings, fileOf, filePage } from '../mm/file';
 import { AS_ONE, folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmIsDirty, ksmIsLazy } from '../mm/ksm-page';
 import { vmaOf } from '../mm/look-up';
@@ -129,7 +129,7 @@ function mixedStats(vm: usize, base: u64, chunk: usize, from: u32, to: u32, vma:
       const file = fileOf(vma);
       const at = filePage(vma, base + i);
       sharers = fileMappings(file, at);
-      dirty = dirty || bitGet(chunkOf(file, at) + DIRTY, i);
+      dirty = dirty || bitGet(chunkOf(file, at) + DIRTY, <u32>at & 511);
     } else {
       dirty = dirty || (bitGet(chunk + PART, i) && folioIsDirty(chunk));
       lazy = bitGet(chunk + LAZY, i) && !dirty;
@@ -164,10 +164,10 @@ export function pageLetter(vm: usize, vpn: u64): u32 {
     if (bitGet(chunk + ZERO, i)) return (load<u32>(chunk, CHUNK_HUGE) & AS_ONE) != 0 ? 0x5a : 0x7a;
   }
   if ((flags & VMA_FILE) == 0) return 0x2e;
-  const cache = chunkOf(fileOf(vma), filePage(vma, vpn));
-  if (cache == 0) return 0x2e;
-  if (bitGet(cache + SWAPPED, i)) return 0x73;
-  return bitGet(cache + BACKED, i) ? 0x63 : 0x2e;
+  const at = filePage(vma, vpn);
+  const cache = chunkOf(fileOf(vma), at);
+  if (cache != 0 && bitGet(cache + SWAPPED, <u32>at & 511)) return 0x73;
+  return fileCached(fileOf(vma), at) != 0 ? 0x63 : 0x2e;
 }
 
 function backedLetter(chunk: usize, i: u32): u32 {

@@ -75,6 +75,10 @@ export interface CoreExports {
   ksmSaved(): number;
   /** Linear-memory address of the file's page behind vpn for write(2), 0 when there is none. */
   fileWrite(vm: Ptr, vpn: bigint): number;
+  /** A file of the VMM (FileKind, GmemFlag, bytes) with one descriptor; `first` 0. 0: no metadata. */
+  fileCreate(vm: Ptr, kind: number, flags: number, size: bigint, first: bigint): Ptr;
+  /** A descriptor of a file is closed. */
+  filePut(file: Ptr): void;
   rangeStats(vm: Ptr, vpn: bigint, end: bigint): void;
   /** PAGE_* at SCRATCH. */
   pageBacking(vm: Ptr, vpn: bigint): void;

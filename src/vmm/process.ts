@@ -139,7 +139,7 @@ export class Process {
     if (status === Status.SegvMaperr) return { ok: false, signal: 'SIGSEGV', code: 'SEGV_MAPERR' };
     if (status === Status.SegvAccerr) return { ok: false, signal: 'SIGSEGV', code: 'SEGV_ACCERR' };
     // The kernel's out-of-memory killer would end the VMM; here the access just did not happen.
-    if (status === Status.OutOfMemory || status === Status.NoHugetlb)
+    if (status === Status.OutOfMemory || status === Status.Sigbus)
       return { ok: false, signal: 'SIGBUS', code: 'BUS_ADRERR' };
     const frame = core.x.frameOf(this.#vm.ptr, address >> 12n) >>> 0;
     return (frame === 0 ? ZERO_PAGE : frame * 4096) + Number(address & 4095n);

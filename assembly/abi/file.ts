@@ -1,0 +1,16 @@
+// Files of the VMM. Reference: linux include/uapi/linux/kvm.h (GUEST_MEMFD_FLAG_MMAP, GUEST_MEMFD_FLAG_INIT_SHARED).
+
+export enum FileKind {
+  /** memfd_create, and what MAP_SHARED | MAP_ANONYMOUS has inside: shmem. */
+  Memfd = 0,
+  Hugetlb = 1,
+  GuestMemfd = 2,
+}
+
+/** Flags of a guest_memfd. */
+export enum GmemFlag {
+  /** It can be mapped by the VMM. */
+  Mmap = 1,
+  /** The VMM may touch its pages there. */
+  InitShared = 2,
+}
