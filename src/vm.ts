@@ -22,6 +22,7 @@ import { Runner } from './threads/runner.ts';
 import type { AbiName, BackingKind, Size, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
 import { DeviceView } from './vmm/device.ts';
+import type { Files } from './vmm/files.ts';
 import { PciBus } from './vmm/pci-bus.ts';
 import type { PciConfigState } from './vmm/pci-config.ts';
 import { Process } from './vmm/process.ts';
@@ -30,6 +31,8 @@ import { RamAccess } from './vmm/ram-access.ts';
 const PAGE = 4096;
 const GIB = 2 ** 30;
 const HVA_BASE = 1n << 44n;
+/** Address space of a VM without RAM, whose VMM maps what it wants itself. */
+const MAPPED_BY_HAND = 1n << 40n;
 const GPA_LIMIT = 1n << 46n;
 const BAR0 = 0xdffffff0;
 /** Slots of a VM, SLOT_MAX of assembly/memslot/table.ts. */
@@ -48,6 +51,8 @@ export interface Region {
 export interface VmState {
   readonly pci: PciConfigState;
   readonly driver: DriverState;
+  /** The VMM's descriptors. */
+  readonly files: ReturnType<Files['save']>;
 }
 
 export class Vm {
@@ -95,8 +100,8 @@ export class Vm {
     if (this.ram.length > SLOTS) {
       throw new SlatboxError('SLB-025', `${this.ram.length} RAM regions`, `at most ${SLOTS} regions`);
     }
-    const last = this.ram.at(-1) as Region;
-    const span = BigInt(last.hva - HVA_BASE) + BigInt(last.size);
+    const last = this.ram.at(-1);
+    const span = last ? BigInt(last.hva - HVA_BASE) + BigInt(last.size) : MAPPED_BY_HAND;
     const memlock =
       options.memlock === undefined ? (1n << 64n) - 1n : BigInt(parseSize(options.memlock, 'memlock'));
     const memoryLimit = limitPages(options.memoryLimit, 'memoryLimit');
@@ -181,8 +186,6 @@ export class Vm {
     const wanted = options.ram
       ? options.ram.map(({ gpa, size }) => ({ gpa: gpaOf(gpa), size: parseSize(size, 'ram size') }))
       : split(parseSize(options.memory ?? GIB, 'memory'));
-    if (wanted.length === 0)
-      throw new SlatboxError('SLB-024', 'a VM without RAM', 'give it at least one region');
     const out: Region[] = [];
     let hva = HVA_BASE;
     let end = 0n;
@@ -248,12 +251,13 @@ export class Vm {
   }
 
   save(): VmState {
-    return { pci: this.pci.save(), driver: this.guest.driver.save() };
+    return { pci: this.pci.save(), driver: this.guest.driver.save(), files: this.vmm.files.save() };
   }
 
   load(state: VmState): void {
     this.pci.load(state.pci);
     this.guest.driver.load(state.driver);
+    this.vmm.files.load(state.files);
   }
 }
 

@@ -3,6 +3,7 @@
 export enum Errno {
   OK = 0,
   EPERM = 1,
+  ENXIO = 6,
   EBADF = 9,
   EAGAIN = 11,
   ENOMEM = 12,
@@ -11,5 +12,9 @@ export enum Errno {
   EEXIST = 17,
   ENODEV = 19,
   EINVAL = 22,
+  EMFILE = 24,
+  EFBIG = 27,
+  ESPIPE = 29,
+  EOVERFLOW = 75,
   EOPNOTSUPP = 95,
 }

@@ -80,6 +80,11 @@ export const VMA_FLAGS = 16;
 export const VMA_ANON = 20;
 export const VMA_NAME = 24;
 
+// Record of a file, assembly/mm/file.ts.
+export const FILE_KIND = 32;
+export const FILE_FLAGS = 36;
+export const FILE_FIRST = 64;
+
 // Pool record, assembly/frames/pool.ts.
 export const POOL_BASE = 0;
 export const POOL_BUMP = 8;
