@@ -10,7 +10,7 @@ export {
 export { mmioRead, mmioWrite, mmioWrite32 } from './bus/mmio';
 export { hostCall } from './device/pvmemcontrol/request';
 export { connectionGpa } from './device/pvmemcontrol/connection';
-export { ramPeek, ramPoke } from './observe/ram';
+export { pagePeek, ramPeek, ramPoke } from './observe/ram';
 export { hostAccess } from './mm/fault';
 export { frameOf } from './mm/fault';
 export { fileCreate, fileSetSize, fileSize } from './mm/file';

@@ -3,6 +3,7 @@
 import { Errno } from '../abi/errno';
 import { FileKind, GmemFlag, ShmemFlag } from '../abi/file';
 import { VM_EXEC, VM_MAYEXEC, VM_SHARED, VMA_FILE } from '../abi/vm-flags';
+import { VM_PEAK, VM_TABLES_STAY } from '../base/layout';
 import { min, pageAlign, TASK_SIZE } from '../base/math';
 import { fileAt, fileCreate, fileEnd, fileFlags, fileKind, fileMap, fileName, fileRoom } from './file';
 import { filePut, fileUnmapped } from './file-size';
@@ -10,7 +11,7 @@ import { vmaAdd } from './insert';
 import { mapsAdd, mapsAllow } from './map-count';
 import { dirRoom } from './space';
 import { unmapLocked } from './unmap';
-import { vmaInsert } from './vma';
+import { VMA_END, VMA_START, vmaFind, vmaInsert, vmaNext } from './vma';
 
 /** The pages from VPN_BASE + `offset` on are RAM of a VM that is being made, of a file if there is one. ENOMEM without metadata. */
 export function map(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize): Errno {
@@ -18,6 +19,7 @@ export function map(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize): E
   if (!vmaInsert(vm, vpn, vpn + pages, flags, 0, name)) return Errno.ENOMEM;
   if (file != 0) fileMap(name, pages);
   mapsAdd(vm, 1);
+  peak(vm);
   return Errno.OK;
 }
 
@@ -54,9 +56,19 @@ export function mmap(vm: usize, start: u64, length: u64, flags: u32, file: usize
     if (file == 0) return Errno.ENOMEM;
     flags |= VMA_FILE;
   }
+  // Huge pages may be asked for one day: from now on it counts which page tables there are.
+  store<u32>(vm, 1, VM_TABLES_STAY);
   const errno = add(vm, vpn, pages, flags, file, offset);
   if (anonymous) filePut(file);
+  peak(vm);
   return errno;
+}
+
+/** update_hiwater_vm */
+function peak(vm: usize): void {
+  let pages: u64 = 0;
+  for (let v = vmaFind(vm, 0); v != 0; v = vmaNext(vm, v)) pages += load<u64>(v, VMA_END) - load<u64>(v, VMA_START);
+  if (pages > load<u64>(vm, VM_PEAK)) store<u64>(vm, pages, VM_PEAK);
 }
 
 function add(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize, offset: u64): Errno {

@@ -50,6 +50,8 @@ export interface CoreExports {
   mmioWrite32(vm: Ptr, low: number, high: number, value: number): number;
   connectionGpa(vm: Ptr, n: number): bigint;
 
+  /** Address of the VMM's page, as it is; 0 where nothing is mapped. */
+  pagePeek(vm: Ptr, vpn: bigint): Ptr;
   ramPeek(vm: Ptr, gpa: bigint): Ptr;
   ramPoke(vm: Ptr, gpa: bigint): Ptr;
   hostAccess(vm: Ptr, vpn: bigint, write: number): number;

@@ -41,6 +41,7 @@ export const VM_MEMORY_MAX = 552;
 export const VM_MEMORY_SWAP = 560;
 export const VM_MEMORY_SWAP_MAX = 568;
 export const VM_VMA_COUNT = 596;
+export const VM_PEAK = 632;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
 export const STAT_RSS = 0;
