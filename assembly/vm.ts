@@ -18,8 +18,9 @@ import { ramAppend } from './memslot/ram';
 import { slotsExit, slotsInit } from './memslot/table';
 import { VM_HUGEPAGE, VM_HUGETLB, VM_SHARED, VMA_FILE, VMA_GIGANTIC } from './abi/vm-flags';
 import { chargeInit } from './mm/charge';
-import { fileCreate, fileDelete, fileOwner } from './mm/file';
-import { map } from './mm/syscalls';
+import { fileCreate, fileDelete, fileEnd, fileOwner, fileRoom } from './mm/file';
+import { map } from './mm/mmap';
+import { dirPages } from './mm/space';
 import { vmaExit, vmaInit } from './mm/vma';
 import { slatInit } from './slat/map';
 import { vcpuInit } from './vcpu/run';
@@ -88,10 +89,10 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   memory.fill(vm, 0, VM_RECORD_END);
   const gibs = <u32>((pages + ((1 << 18) - 1)) >> 18);
   // All or nothing: directory, slots, VMA index, SLAT root, and behind them enough for VMAs and tables to begin with.
-  if (poolFresh(HOST_ARENA) < ((gibs + 1023) >> 10) + FIRST_PAGES) return 0;
+  if (poolFresh(HOST_ARENA) < dirPages(gibs) + FIRST_PAGES) return 0;
   store<u32>(vm, id, VM_ID);
   store<u32>(vm, gibs, VM_DIR_LEN);
-  store<u32>(vm, <u32>arenaGetContiguous((gibs + 1023) >> 10), VM_DIR);
+  store<u32>(vm, <u32>arenaGetContiguous(dirPages(gibs)), VM_DIR);
   store<u32>(vm, <u32>arenaGet(), VM_RAM);
   store<u32>(vm, cpus, VM_CPUS);
   store<u32>(vm, names ? 1 : 0, VM_NAMES);
@@ -130,7 +131,7 @@ export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u3
   let file: usize = 0;
   if ((flags & VMA_FILE) != 0 && (flags & (VM_HUGETLB | VM_SHARED)) != VM_HUGETLB) {
     file = fileCreate(vm, (flags & VM_HUGETLB) != 0 ? FileKind.Hugetlb : FileKind.Memfd, 0, pages << 12, vpn);
-    if (file == 0) return Errno.ENOMEM;
+    if (file == 0 || !fileRoom(file, fileEnd(file))) return Errno.ENOMEM;
   }
   return map(vm, vpn, pages, flags, file);
 }
@@ -148,7 +149,7 @@ export function vmUndo(vm: usize): void {
 
 /** The metadata pages of a VM without page state, as far as it has them. */
 function pagesPut(vm: usize): void {
-  arenaPutContiguous(load<u32>(vm, VM_DIR), (load<u32>(vm, VM_DIR_LEN) + 1023) >> 10);
+  arenaPutContiguous(load<u32>(vm, VM_DIR), dirPages(load<u32>(vm, VM_DIR_LEN)));
   arenaPutContiguous(load<u32>(vm, VM_RAM), 1);
   slotsExit(vm);
   arenaPutContiguous(load<u32>(vm, VM_ROOT), 1);

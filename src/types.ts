@@ -50,7 +50,7 @@ export interface RamRegion {
 export interface VmOptions {
   /** RAM as one size: [0, 3G) first, the rest from 4G up. Default 1G. */
   readonly memory?: Size;
-  /** RAM as explicit regions; overrides `memory`. */
+  /** RAM as explicit regions; overrides `memory`. Empty: neither RAM nor slots, the VMM makes its mappings itself (`vm.vmm.mmap`). */
   readonly ram?: readonly RamRegion[];
   /** vCPUs. Default 1, at most 32. */
   readonly cpus?: number;
@@ -137,6 +137,7 @@ export type HostAccess =
 export type ErrnoName =
   | 'OK'
   | 'EPERM'
+  | 'ENXIO'
   | 'EBADF'
   | 'EAGAIN'
   | 'ENOMEM'
@@ -145,6 +146,10 @@ export type ErrnoName =
   | 'EEXIST'
   | 'ENODEV'
   | 'EINVAL'
+  | 'EMFILE'
+  | 'EFBIG'
+  | 'ESPIPE'
+  | 'EOVERFLOW'
   | 'EOPNOTSUPP';
 
 /** A pvmemcontrol response, the 32 bytes of the per-CPU buffer read as fields. */

@@ -24,7 +24,7 @@ import { Runner } from './threads/runner.ts';
 import type { AbiName, BackingKind, Size, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
 import { DeviceView } from './vmm/device.ts';
-import { FileTable, type OpenFile } from './vmm/files.ts';
+import type { Files } from './vmm/files.ts';
 import { Kvm } from './vmm/kvm.ts';
 import { PciBus } from './vmm/pci-bus.ts';
 import type { PciConfigState } from './vmm/pci-config.ts';
@@ -55,7 +55,8 @@ export interface Region {
 export interface VmState {
   readonly pci: PciConfigState;
   readonly driver: DriverState;
-  readonly files: readonly (readonly [number, OpenFile])[];
+  /** The VMM's descriptors. */
+  readonly files: ReturnType<Files['save']>;
 }
 
 export class Vm {
@@ -69,8 +70,6 @@ export class Vm {
   readonly ram: readonly Region[];
   readonly guest: Guest;
   readonly vmm: Process;
-  /** The VMM's descriptors. */
-  readonly files: FileTable;
   readonly kvm: Kvm;
   readonly ramAccess: RamAccess;
   readonly bus: Bus;
@@ -153,9 +152,8 @@ export class Vm {
     core.x.setMemoryMax(this.ptr, memoryLimit);
     core.x.setSwapMax(this.ptr, swapLimit);
     this.bus = new Bus(core, this.ptr);
-    this.files = new FileTable();
     this.vmm = new Process(this);
-    this.kvm = new Kvm(core, this.ptr, this.files);
+    this.kvm = new Kvm(core, this.ptr, this.vmm.files);
     this.ramAccess = new RamAccess(this);
     this.pci = new PciBus({ bar0: BAR0, onBarMove: ({ to }) => core.x.vmSetBar0(this.ptr, BigInt(to)) });
     this.device = new DeviceView(core, this.ptr, this.abi);
@@ -267,13 +265,13 @@ export class Vm {
   }
 
   save(): VmState {
-    return { pci: this.pci.save(), driver: this.guest.driver.save(), files: this.files.save() };
+    return { pci: this.pci.save(), driver: this.guest.driver.save(), files: this.vmm.files.save() };
   }
 
   load(state: VmState): void {
     this.pci.load(state.pci);
     this.guest.driver.load(state.driver);
-    this.files.load(state.files);
+    this.vmm.files.load(state.files);
   }
 }
 

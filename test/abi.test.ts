@@ -17,6 +17,7 @@ const base = constants('assembly/base/layout.ts');
 const pool = constants('assembly/frames/pool.ts');
 const core: Readonly<Record<string, bigint>> = {
   ...base,
+  ...constants('assembly/mm/file.ts'),
   ...constants('assembly/mm/vma.ts'),
   ...constants('assembly/memslot/ram.ts'),
   ...constants('assembly/memslot/table.ts'),

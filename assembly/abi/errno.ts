@@ -20,6 +20,7 @@ export enum Errno {
   ENOTTY = 25,
   EFBIG = 27,
   ESPIPE = 29,
+  EOVERFLOW = 75,
   EOPNOTSUPP = 95,
   EHWPOISON = 133,
 }

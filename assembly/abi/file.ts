@@ -7,6 +7,12 @@ export enum FileKind {
   GuestMemfd = 2,
 }
 
+/** Flags of a memfd. */
+export enum ShmemFlag {
+  /** MAP_SHARED | MAP_ANONYMOUS has made it: /dev/zero. */
+  Zero = 1,
+}
+
 /** Flags of a guest_memfd. */
 export enum GmemFlag {
   /** It can be mapped by the VMM. */

@@ -76,15 +76,31 @@ export enum Step {
 }
 export const STEP_SIZE = 64;
 
-/** Advice numbers of madvise(2) that a request can lead to, linux mman-common.h. */
+/** Advice numbers of madvise(2), linux mman-common.h. */
 export enum Madv {
+  Normal = 0,
+  Random = 1,
+  Sequential = 2,
+  Willneed = 3,
   Dontneed = 4,
   Free = 8,
   Remove = 9,
+  Dontfork = 10,
+  Dofork = 11,
   Mergeable = 12,
   Unmergeable = 13,
+  Hugepage = 14,
+  Nohugepage = 15,
   Dontdump = 16,
+  Dodump = 17,
+  Wipeonfork = 18,
+  Keeponfork = 19,
+  Cold = 20,
   Pageout = 21,
+  PopulateRead = 22,
+  PopulateWrite = 23,
+  DontneedLocked = 24,
+  Collapse = 25,
 }
 
 /** mmap(2) protection bits. */
@@ -92,4 +108,7 @@ export enum Prot {
   None = 0,
   Read = 1,
   Write = 2,
+  Exec = 4,
+  /** For futexes on machines that are not coherent; says nothing here. */
+  Sem = 8,
 }

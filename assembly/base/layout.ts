@@ -138,6 +138,7 @@ export const VM_VMA_HIT_START: usize = 608; // u64
 export const VM_VMA_HIT_PAGES: usize = 616; // u64, 0 = none
 export const VM_TABLES_STAY: usize = 624; // u32, empty chunks are kept: they are page tables, and huge pages may come
 export const VM_HUGETLB_PAGES: usize = 628; // u32, 4 KiB pages of one hugetlb page of this VM, 0 = RAM is not hugetlb
+export const VM_PEAK: usize = 632; // u64 pages, most that was ever mapped (hiwater_vm)
 // Written by all vCPU threads: a cache line each.
 export const VM_TREE_LOCK: usize = 640; // lock: tables above the leaves, nodes of the page state
 export const VM_DEV_LOCK: usize = 704; // lock: the device's registers and transport state

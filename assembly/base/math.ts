@@ -1,5 +1,8 @@
 export const PAGE_MASK: u64 = ~(<u64>4095);
 
+/** Where user addresses end; linux arch/x86/include/asm/page_64_types.h. */
+export const TASK_SIZE: u64 = (1 << 47) - 4096;
+
 /** Bytes up to the next page border; 0 when that lies behind 2^64. */
 // @ts-ignore: decorator
 @inline

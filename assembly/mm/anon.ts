@@ -1,6 +1,6 @@
 // anon_vma: which VMAs may be merged once they have anonymous pages. Reference: linux mm/rmap.c (__anon_vma_prepare),
 // mm/vma.c (find_mergeable_anon_vma, reusable_anon_vma); rules 7.3 and 7.4 of the recordings.
-import { VM_READ, VM_WRITE, VMA_NAME_TEXT, VMA_NAMED } from '../abi/vm-flags';
+import { VM_EXEC, VM_READ, VM_WRITE, VMA_NAME_TEXT, VMA_NAMED } from '../abi/vm-flags';
 import { HOST_NEXT_ANON_VMA } from '../base/layout';
 import { THREADS, threaded } from '../base/thread';
 import { vmasLock, vmasLockAll, vmasUnlock } from './look-up';
@@ -56,7 +56,7 @@ function newAnon(): u32 {
 /** anon_vma of `other` if low and high touch and their flags differ at most in r/w/x and the name. */
 function reusable(low: usize, high: usize, v: usize, other: usize): u32 {
   if (load<u64>(low, VMA_END) != load<u64>(high, VMA_START)) return 0;
-  const ignored: u32 = VM_READ | VM_WRITE | VMA_NAMED | VMA_NAME_TEXT;
+  const ignored: u32 = VM_READ | VM_WRITE | VM_EXEC | VMA_NAMED | VMA_NAME_TEXT;
   if (((load<u32>(v, VMA_FLAGS) ^ load<u32>(other, VMA_FLAGS)) & ~ignored) != 0) return 0;
   return load<u32>(other, VMA_ANON);
 }

@@ -3,7 +3,7 @@
 // Reference: linux mm/memory.c (handle_pte_fault, do_anonymous_page, do_swap_page, do_wp_page).
 import { Counter, EventKind } from '../abi/events';
 import { Status } from '../abi/status';
-import { VM_HUGEPAGE, VM_HUGETLB, VM_READ, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
+import { VM_EXEC, VM_HUGEPAGE, VM_HUGETLB, VM_READ, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { HOST_FRAMES } from '../base/layout';
 import { bitClear, bitGet, bitSet, bitsSet } from '../base/bits';
 import { frameCopy } from '../frames/bytes';
@@ -31,8 +31,8 @@ export function hostAccess(vm: usize, vpn: u64, write: bool): Status {
   const vma = vmaOf(vm, vpn);
   if (vma == 0) return Status.SegvMaperr;
   const flags = load<u32>(vma, VMA_FLAGS);
-  // x86-64 has no page that can be written and not read.
-  const allowed = write ? flags & VM_WRITE : flags & (VM_READ | VM_WRITE);
+  // x86-64 has no page that can be written, or executed without a protection key, and not read.
+  const allowed = write ? flags & VM_WRITE : flags & (VM_READ | VM_WRITE | VM_EXEC);
   return allowed != 0 ? faultIn(vm, vpn, write, vma, chunkOf(vm, vpn)) : Status.SegvAccerr;
 }
 

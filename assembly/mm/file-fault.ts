@@ -10,7 +10,7 @@ import { max, min } from '../base/math';
 import { frameAddress, frameCopy } from '../frames/bytes';
 import { pageTakeFresh } from '../frames/cache';
 import { count, event } from '../trace/events';
-import { fileCached, fileDirty, fileEnd, fileHostMay, fileKind, fileOf, filePage } from './file';
+import { fileCached, fileDirty, fileEnd, fileHostMay, fileKind, fileOf, filePage, fileRoom } from './file';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
@@ -39,7 +39,7 @@ export function fileObtain(vm: usize, file: usize, at: u64): u32 {
   const frame = swapped ? frameGet(vm) : frameGetZeroed(vm);
   if (frame == 0) return 0;
   chunk = chunkOf(file, at);
-  if (chunk == 0) chunk = chunkMake(file, at);
+  if (chunk == 0 && fileRoom(file, at + 1)) chunk = chunkMake(file, at);
   if (chunk == 0) {
     framePut(vm, frame);
     return 0;

@@ -4,14 +4,14 @@
 // virt/kvm/guest_memfd.c (kvm_gmem_punch_hole, kvm_gmem_allocate, kvm_gmem_release).
 import { FileKind } from '../abi/file';
 import { VM_SHARED, VMA_FILE } from '../abi/vm-flags';
-import { VM_DIR_LEN, VPN_BASE } from '../base/layout';
+import { VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { min } from '../base/math';
 import { frameAddress } from '../frames/bytes';
 import { notifyFile, notifyFileGone } from '../memslot/notify';
 import {
-  FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileNamed, fileOwner, filePlaceName, filePlaces, fileSetSize,
-  fileSize, fileUnmap, fileVpn,
+  FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileNamed, fileOwner, filePlaceName, filePlaces, fileReach,
+  fileSetSize, fileSize, fileUnmap, fileVpn,
 } from './file';
 import { fileObtain } from './file-fault';
 import { hugetlbPunch } from './hugetlb';
@@ -19,11 +19,6 @@ import { vmaFrom } from './look-up';
 import { BACKED, chunkOf, DIRTY, nextChunk, SWAPPED, ZERO } from './page-state';
 import { fileDrop, pagesDrop, pagesUnmap } from './range';
 import { VMA_END, VMA_FLAGS, VMA_NAME, VMA_START } from './vma';
-
-/** No page of the file is at or behind this one, not even behind its end. */
-function lastPage(file: usize): u64 {
-  return VPN_BASE + ((<u64>load<u32>(file, VM_DIR_LEN)) << 18);
-}
 
 /** unmap_mapping_range: nobody maps the file's pages [at, end) any more. With `copies` private copies of them go, too. */
 function unmapAll(file: usize, at: u64, end: u64, copies: bool): void {
@@ -51,7 +46,7 @@ export function filePunch(file: usize, at: u64, end: u64): void {
   if (at >= end) return;
   if (fileKind(file) == FileKind.GuestMemfd) notifyFile(fileOwner(file), file, at, end);
   unmapAll(file, at, end, false);
-  fileDrop(file, at, end);
+  fileDrop(file, at, min(end, fileReach(file)));
 }
 
 /** The same for bytes [offset, end) of a memfd: pages that are hit in part are zeroed there, and stay mapped. */
@@ -63,7 +58,7 @@ export function filePunchBytes(file: usize, offset: u64, end: u64): void {
     return;
   }
   if ((offset & 4095) != 0) zero(file, first - 1, <u32>offset & 4095, 4096);
-  filePunch(file, first, min(last, lastPage(file)));
+  filePunch(file, first, last);
   if ((end & 4095) != 0) zero(file, last, 0, <u32>end & 4095);
 }
 
@@ -82,25 +77,26 @@ function zero(file: usize, at: u64, from: u32, to: u32): void {
 
 /**
  * ftruncate of a memfd. What lies behind the new end is gone, for private mappings, too; the rest of its last page is
- * zeroed. False without room for the metadata of a longer file.
+ * zeroed.
  */
-export function fileResize(file: usize, size: u64): bool {
+export function fileResize(file: usize, size: u64): void {
   const old = fileSize(file);
-  if (!fileSetSize(file, size)) return false;
-  if (size >= old) return true;
+  fileSetSize(file, size);
+  if (size >= old) return;
   const end = fileEnd(file);
-  unmapAll(file, end, lastPage(file), true);
+  unmapAll(file, end, fileReach(file), true);
   if ((size & 4095) != 0) zero(file, end - 1, <u32>size & 4095, 4096);
-  fileDrop(file, end, lastPage(file));
-  return true;
+  fileDrop(file, end, fileReach(file));
 }
 
 /**
- * fallocate: pages [at, end) are allocated. Those that were holes are not up to date, nobody sees them yet; a memfd's that
+ * fallocate: pages [first, last), from 0 on, are allocated. Those that were holes are not up to date, nobody sees them yet; a memfd's that
  * were so from an earlier call are now (shmem_get_folio_gfp, SGP_FALLOC). False without frames: a memfd's new pages are
  * given back, a guest_memfd's stay.
  */
-export function fileAllocate(file: usize, at: u64, end: u64): bool {
+export function fileAllocate(file: usize, first: u64, last: u64): bool {
+  const at = fileAt(file, first << 12);
+  const end = fileAt(file, last << 12);
   const memfd = fileKind(file) != FileKind.GuestMemfd;
   for (let page = at; page < end; page++) {
     const i = <u32>page & 511;
@@ -141,7 +137,7 @@ export function filePut(file: usize): void {
 
 function settle(file: usize): void {
   if (!fileIsUnused(file)) return;
-  const end = lastPage(file);
+  const end = fileReach(file);
   if (fileKind(file) == FileKind.GuestMemfd) notifyFileGone(fileOwner(file), file);
   if (fileKind(file) == FileKind.Hugetlb) hugetlbPunch(file, VPN_BASE, end);
   else fileDrop(file, VPN_BASE, end);

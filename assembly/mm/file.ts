@@ -20,6 +20,7 @@ import { FileKind, GmemFlag } from '../abi/file';
 import { Counter, EventKind } from '../abi/events';
 import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VM_LOCK_MASK, VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
+import { max, min } from '../base/math';
 import { self } from '../base/thread';
 import { arenaGet, arenaGetContiguous, arenaPut, arenaPutContiguous } from '../frames/arena';
 import { frameCopy } from '../frames/bytes';
@@ -34,68 +35,92 @@ import { VMA_NAME } from './vma';
 
 export const FILE_NEXT: usize = 24;
 const PLACES: usize = 28;
-const KIND: usize = 32;
-const FLAGS: usize = 36;
+export const FILE_KIND: usize = 32;
+export const FILE_FLAGS: usize = 36;
 const SIZE: usize = 40;
 export const FILE_DESCRIPTORS: usize = 48;
 const OWNER: usize = 52;
 const HOME: usize = 56;
-const FIRST: usize = 64;
+export const FILE_FIRST: usize = 64;
 const PLACE: usize = 1024;
 const PLACE_SIZE: usize = 16;
 /** Places in which a file can be mapped, each at another distance between its pages and the VMM's. */
 const PLACE_MAX: u32 = 192;
 assert(PLACE + <usize>PLACE_MAX * PLACE_SIZE <= 4096);
+/** Where a file can have pages: below 64 TiB, as guests can. */
+const DIR_MAX: u64 = 1 << 16;
+
+/** Entries of a directory that is one arena page. */
+const DIR_PAGE: u64 = 1024;
 
 /**
  * A file of `size` bytes, all holes, with one descriptor; `first` & 511 is where its page 0 lies in a chunk. 0 without
  * metadata.
  */
 export function fileCreate(vm: usize, kind: FileKind, flags: u32, size: u64, first: u64): usize {
-  const shift = <u32>first & 511;
-  const gibs = gibsOf(size, shift);
-  const dir = arenaGetContiguous((gibs + 1023) >> 10);
+  const dir = arenaGet();
   if (dir == 0) return 0;
   const file = arenaGet();
   if (file == 0) {
-    arenaPutContiguous(dir, (gibs + 1023) >> 10);
+    arenaPut(dir);
     return 0;
   }
   store<u32>(file, <u32>dir, VM_DIR);
-  store<u32>(file, gibs, VM_DIR_LEN);
-  store<u32>(file, kind, KIND);
-  store<u32>(file, flags, FLAGS);
+  store<u32>(file, kind, FILE_KIND);
+  store<u32>(file, flags, FILE_FLAGS);
   store<u64>(file, size, SIZE);
   store<u32>(file, 1, FILE_DESCRIPTORS);
   store<u32>(file, <u32>vm, OWNER);
-  store<u32>(file, shift, FIRST);
+  store<u32>(file, <u32>first & 511, FILE_FIRST);
+  // A size costs nothing: the directory grows with what is used.
+  store<u32>(file, <u32>min(gibsTo(fileEnd(file)), DIR_PAGE), VM_DIR_LEN);
   store<u32>(file, load<u32>(HOST_FILES), FILE_NEXT);
   store<u32>(HOST_FILES, <u32>file);
   return file;
 }
 
-/** Entries of the directory of a file of `size` bytes: a GiB each, and one at least. */
-function gibsOf(size: u64, shift: u32): u32 {
-  return <u32>(max<u64>(((size + 4095) >> 12) + shift, 1) + ((1 << 18) - 1) >> 18);
+/** Entries of a directory that reaches up to page `end`. */
+function gibsTo(end: u64): u64 {
+  return (end - VPN_BASE + ((1 << 18) - 1)) >> 18;
 }
 
-/** The size is `size` bytes now; its pages are as they were. False without room for a longer directory, nothing changed. */
-export function fileSetSize(file: usize, size: u64): bool {
-  const gibs = gibsOf(size, load<u32>(file, FIRST));
-  const old = load<u32>(file, VM_DIR_LEN);
-  if (gibs > old) {
-    const pages = (gibs + 1023) >> 10;
-    if (pages > (old + 1023) >> 10) {
-      const dir = arenaGetContiguous(pages);
-      if (dir == 0) return false;
-      memory.copy(dir, load<u32>(file, VM_DIR), old << 2);
-      arenaPutContiguous(load<u32>(file, VM_DIR), (old + 1023) >> 10);
-      store<u32>(file, <u32>dir, VM_DIR);
-    }
-    store<u32>(file, gibs, VM_DIR_LEN);
+// @ts-ignore: decorator
+@inline
+function dirPages(len: u32): u32 {
+  return <u32>max((<u64>len + DIR_PAGE - 1) / DIR_PAGE, 1);
+}
+
+/** The file can have pages up to `end`, so that no thread has to see to it. False without metadata. */
+export function fileRoom(file: usize, end: u64): bool {
+  const gibs = gibsTo(end);
+  const len = load<u32>(file, VM_DIR_LEN);
+  if (gibs <= len) return true;
+  if (gibs > DIR_MAX) return false;
+  const old = dirPages(len);
+  if (dirPages(<u32>gibs) > old) {
+    const dir = arenaGetContiguous(dirPages(<u32>gibs));
+    if (dir == 0) return false;
+    memory.copy(dir, load<u32>(file, VM_DIR), <usize>len << 2);
+    arenaPutContiguous(load<u32>(file, VM_DIR), old);
+    store<u32>(file, <u32>dir, VM_DIR);
   }
-  store<u64>(file, size, SIZE);
+  store<u32>(file, <u32>gibs, VM_DIR_LEN);
   return true;
+}
+
+/** The file has no page at or behind this one, whatever its size. */
+export function fileReach(file: usize): u64 {
+  return VPN_BASE + ((<u64>load<u32>(file, VM_DIR_LEN)) << 18);
+}
+
+/** Arena pages of its directory. */
+export function fileDirPages(file: usize): u32 {
+  return dirPages(load<u32>(file, VM_DIR_LEN));
+}
+
+/** The size is `size` bytes now; its pages are as they were. */
+export function fileSetSize(file: usize, size: u64): void {
+  store<u64>(file, size, SIZE);
 }
 
 /** A file without pages, descriptors and mappings goes. */
@@ -103,7 +128,7 @@ export function fileDelete(file: usize): void {
   let at = HOST_FILES;
   while (load<u32>(at) != <u32>file) at = <usize>load<u32>(at) + FILE_NEXT;
   store<u32>(at, load<u32>(file, FILE_NEXT));
-  arenaPutContiguous(load<u32>(file, VM_DIR), (load<u32>(file, VM_DIR_LEN) + 1023) >> 10);
+  arenaPutContiguous(load<u32>(file, VM_DIR), fileDirPages(file));
   arenaPut(file);
 }
 
@@ -122,11 +147,11 @@ export function fileOwner(file: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function fileKind(file: usize): FileKind {
-  return load<u32>(file, KIND);
+  return load<u32>(file, FILE_KIND);
 }
 
 export function fileFlags(file: usize): u32 {
-  return load<u32>(file, FLAGS);
+  return load<u32>(file, FILE_FLAGS);
 }
 
 /** In bytes. */
@@ -138,7 +163,7 @@ export function fileSize(file: usize): u64 {
 // @ts-ignore: decorator
 @inline
 export function fileAt(file: usize, offset: u64): u64 {
-  return VPN_BASE + load<u32>(file, FIRST) + (offset >> 12);
+  return VPN_BASE + load<u32>(file, FILE_FIRST) + (offset >> 12);
 }
 
 /** The first page behind the end of the file. */
@@ -150,7 +175,7 @@ export function fileEnd(file: usize): u64 {
 
 /** Whether the VMM may have the guest_memfd's page `at` in its page table, when it touches it there. */
 export function fileHostMay(file: usize, at: u64): bool {
-  return (load<u32>(file, FLAGS) & GmemFlag.InitShared) != 0;
+  return (load<u32>(file, FILE_FLAGS) & GmemFlag.InitShared) != 0;
 }
 
 /** VMA_NAME of a VMA that maps the file's page `at` at vpn. */

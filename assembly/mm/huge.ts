@@ -125,31 +125,50 @@ export function hugeFault(vm: usize, vpn: u64, first: u32, vma: usize): Status {
     return Status.OutOfMemory;
   }
   anonPrepare(vm, vpn, vma);
-  const node: usize = load<u32>(chunk, CHUNK_NODE);
-  const index = chunkIndex(vpn);
-  hint(node, index, HINT_SPECIAL);
   if (write) {
     if (isAsOne(chunk)) {
       notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);
       bitsClear(chunk + ZERO, 0, 512);
     }
-    for (let i: u32 = 0; i < GROUP; i++) store<u32>(pageSlot(chunk, i), first + i);
-    bitsSet(chunk + BACKED, 0, 512);
-    bitsSet(chunk + PART, 0, 512);
-    bitsSet(chunk + DIRTY, 0, 512);
-    if ((load<u32>(vma, VMA_FLAGS) & VM_WRITE) != 0) bitsSet(chunk + WRITABLE, 0, 512);
-    store<u32>(chunk, first, CHUNK_FOLIO);
-    store<u32>(chunk, GROUP, CHUNK_PARTS);
-    if (load<u32>(chunk, CHUNK_KSM) == 0) setHugeTag(chunk, vpn, groupOf(first) + 1);
-    addBacked(vm, node, index, GROUP);
+    hugeEntry(vm, vpn, vma, chunk, first);
   } else {
     bitsSet(chunk + ZERO, 0, 512);
-    hint(node, index, HINT_ZERO);
+    hint(load<u32>(chunk, CHUNK_NODE), chunkIndex(vpn), HINT_ZERO | HINT_SPECIAL);
+    store<u32>(chunk, AS_ONE, CHUNK_HUGE);
   }
-  store<u32>(chunk, AS_ONE, CHUNK_HUGE);
   count(vm, Counter.FaultsMinor);
   event(EventKind.Fault, vm, 0, vpn, write ? 0x48 : 0x5a, 0); // H, Z
   return Status.Ok;
+}
+
+/** The chunk of vpn, in which nothing is, maps the huge page of frames from `first` on as one, dirty. */
+export function hugeEntry(vm: usize, vpn: u64, vma: usize, chunk: usize, first: u32): void {
+  const node: usize = load<u32>(chunk, CHUNK_NODE);
+  hint(node, chunkIndex(vpn), HINT_SPECIAL);
+  for (let i: u32 = 0; i < GROUP; i++) store<u32>(pageSlot(chunk, i), first + i);
+  bitsSet(chunk + BACKED, 0, 512);
+  bitsSet(chunk + PART, 0, 512);
+  bitsSet(chunk + DIRTY, 0, 512);
+  if ((load<u32>(vma, VMA_FLAGS) & VM_WRITE) != 0) bitsSet(chunk + WRITABLE, 0, 512);
+  store<u32>(chunk, first, CHUNK_FOLIO);
+  store<u32>(chunk, GROUP, CHUNK_PARTS);
+  if (load<u32>(chunk, CHUNK_KSM) == 0) setHugeTag(chunk, vpn, groupOf(first) + 1);
+  addBacked(vm, node, chunkIndex(vpn), GROUP);
+  store<u32>(chunk, AS_ONE, CHUNK_HUGE);
+}
+
+/** What is huge in chunk `from` of vpn, whose pages have just been moved, goes to chunk `to` of page `target`. */
+export function folioMove(vm: usize, vpn: u64, from: usize, target: u64, to: usize): void {
+  const folio = folioOf(from);
+  setHugeTag(from, vpn, 0);
+  store<u32>(to, load<u32>(from, CHUNK_HUGE), CHUNK_HUGE);
+  store<u32>(to, folio, CHUNK_FOLIO);
+  store<u32>(to, load<u32>(from, CHUNK_PARTS), CHUNK_PARTS);
+  if (isAsOne(to) && folio != 0 && load<u32>(to, CHUNK_KSM) == 0) setHugeTag(to, target, groupOf(folio) + 1);
+  hint(load<u32>(to, CHUNK_NODE), chunkIndex(target), HINT_SPECIAL);
+  store<u32>(from, 0, CHUNK_HUGE);
+  store<u32>(from, 0, CHUNK_FOLIO);
+  store<u32>(from, 0, CHUNK_PARTS);
 }
 
 /**
@@ -192,9 +211,9 @@ export function folioWritten(chunk: usize): bool {
 /**
  * split_folio: the huge page of vpn's chunk becomes small pages, wherever in the chunk they are mapped. A page of zeros
  * becomes the zero page, but in a locked VMA. All dirty bits are gathered in the folio, and each small page inherits that.
- * Parts that nobody maps are freed. Returns how many frames came free.
+ * Parts that nobody maps are freed. Returns how many frames came free. Without `zeros` pages of zeros stay pages.
  */
-export function folioSplit(vm: usize, vpn: u64, chunk: usize): u32 {
+export function folioSplit(vm: usize, vpn: u64, chunk: usize, zeros: bool = true): u32 {
   const base = vpn & ~(<u64>511);
   notify(vm, base, base + 512);
   mappingSplit(chunk);
@@ -210,7 +229,7 @@ export function folioSplit(vm: usize, vpn: u64, chunk: usize): u32 {
       continue;
     }
     bitClear(chunk + PART, i);
-    if (frameIsZero(first + i) && !isLocked(vm, base + i)) {
+    if (zeros && frameIsZero(first + i) && !isLocked(vm, base + i)) {
       if (bitGet(chunk + LAZY, i)) add(vm, VM_LAZY, -1);
       bitClear(chunk + LAZY, i);
       bitClear(chunk + BACKED, i);

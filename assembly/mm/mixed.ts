@@ -94,6 +94,11 @@ export function mixedFree(vm: usize, base: u64, chunk: usize, from: u32, to: u32
   }
 }
 
+/** MADV_COLD */
+export function mixedCold(vm: usize, vpn: u64, chunk: usize, from: u32, to: u32): void {
+  takesWhole(vm, vpn & ~(<u64>511), chunk, from, to);
+}
+
 /** MADV_PAGEOUT: reclaims what is mapped here and nowhere else. */
 export function mixedOut(vm: usize, base: u64, chunk: usize, from: u32, to: u32): void {
   if (takesWhole(vm, base, chunk, from, to)) {

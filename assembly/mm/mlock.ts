@@ -1,28 +1,25 @@
-// mlock, munlock, and bringing pages in. Reference: linux 6.18 mm/mlock.c, mm/gup.c; rule 6 of the recordings.
+// mlock, munlock. Reference: linux 6.18 mm/mlock.c; rule 6 of the recordings.
 import { Errno } from '../abi/errno';
 import { Status } from '../abi/status';
-import { VM_HUGETLB, VM_LOCKED, VM_READ, VM_SHARED, VM_WRITE } from '../abi/vm-flags';
+import { VM_EXEC, VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { chunkMissed, rangeLock, rangeUnlock } from '../base/chunk-lock';
 import { RUN_LOCAL, VM_CPUS, VM_LOCKED_VM, VM_MEMLOCK } from '../base/layout';
 import { max, min, PAGE_MASK, pageAlign } from '../base/math';
 import { runOf, threaded } from '../base/thread';
-import { faultIn } from './fault';
 import { vmaOf, vmasLockAll, vmasUnlock } from './look-up';
 import { vmaModify } from './modify';
-import { bitGet } from '../base/bits';
-import { folioSetDirty, isAsOne } from './huge';
-import { chunkOf, DIRTY, PART, WRITABLE } from './page-state';
+import { populate } from './populate';
 import { VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaFind, vmaNext } from './vma';
 
-/** mlock2(addr, len, 0): mark all VMAs, then populate. */
-export function mlock(vm: usize, start: u64, length: u64): Errno {
+/** mlock2: mark all VMAs, then populate; with MLOCK_ONFAULT only the former. */
+export function mlock(vm: usize, start: u64, length: u64, onFault: bool): Errno {
   const limit = load<u64>(vm, VM_MEMLOCK);
   if (limit == 0) return Errno.EPERM;
   const len = pageAlign(length + (start & 4095));
   const first = start & PAGE_MASK;
   // A range that ends behind 2^64 gets no further than applyLock.
   rangeLock(vm, first >> 12, (first + len) >> 12);
-  let errno = lockLocked(vm, first, len, limit);
+  let errno = lockLocked(vm, first, len, limit, onFault);
   rangeUnlock(vm, first >> 12, (first + len) >> 12);
   // Linux populates after the mmap lock is given back (__mm_populate), so others may come in between here as well.
   for (let attempts: u32 = 0; errno == Errno.EAGAIN && chunkMissed(attempts); attempts++) {
@@ -33,16 +30,17 @@ export function mlock(vm: usize, start: u64, length: u64): Errno {
   return errno;
 }
 
-function lockLocked(vm: usize, first: u64, len: u64, limit: u64): Errno {
+function lockLocked(vm: usize, first: u64, len: u64, limit: u64, onFault: bool): Errno {
   let error: Errno;
-  if (limit == u64.MAX_VALUE) error = applyLock(vm, first, len, true);
+  const flags: u32 = onFault ? VM_LOCKED | VM_LOCKONFAULT : VM_LOCKED;
+  if (limit == u64.MAX_VALUE) error = applyLock(vm, first, len, flags);
   else {
     // Nobody else locks memory between the look at the limit and what it allows.
     vmasLockAll(vm);
-    error = withinLimit(vm, first, len, limit) ? applyLock(vm, first, len, true) : Errno.ENOMEM;
+    error = withinLimit(vm, first, len, limit) ? applyLock(vm, first, len, flags) : Errno.ENOMEM;
     vmasUnlock();
   }
-  return error == Errno.OK ? populateLocked(vm, first, len) : error;
+  return error == Errno.OK && !onFault ? populateLocked(vm, first, len) : error;
 }
 
 function populateLocked(vm: usize, first: u64, len: u64): Errno {
@@ -52,9 +50,11 @@ function populateLocked(vm: usize, first: u64, len: u64): Errno {
     const v = vmaOf(vm, vpn);
     if (v == 0) return Errno.OK; // unmapped since it was marked: nothing to bring in (linux: find_vma_intersection)
     // PROT_NONE: GUP says EFAULT, mlock ENOMEM; what lies before it was populated.
-    if ((load<u32>(v, VMA_FLAGS) & (VM_READ | VM_WRITE)) == 0) return Errno.ENOMEM;
+    if ((load<u32>(v, VMA_FLAGS) & (VM_READ | VM_WRITE | VM_EXEC)) == 0) return Errno.ENOMEM;
     const stop = min(load<u64>(v, VMA_END), end);
-    if (!populate(vm, vpn, stop)) return Errno.EAGAIN;
+    const status = populate(vm, vpn, stop);
+    // __mlock_posix_error_return: GUP's EFAULT is ENOMEM, its ENOMEM EAGAIN.
+    if (status != Status.Ok) return status == Status.Sigbus ? Errno.ENOMEM : Errno.EAGAIN;
     vpn = stop;
   }
   return Errno.OK;
@@ -64,7 +64,7 @@ export function munlock(vm: usize, start: u64, length: u64): Errno {
   const first = start & PAGE_MASK;
   const len = pageAlign(length + (start & 4095));
   rangeLock(vm, first >> 12, (first + len) >> 12);
-  const errno = applyLock(vm, first, len, false);
+  const errno = applyLock(vm, first, len, 0);
   rangeUnlock(vm, first >> 12, (first + len) >> 12);
   return errno;
 }
@@ -95,8 +95,8 @@ function lockedPages(vm: usize, vpn: u64, end: u64): u64 {
   return n;
 }
 
-/** apply_vma_lock_flags */
-function applyLock(vm: usize, start: u64, len: u64, lock: bool): Errno {
+/** apply_vma_lock_flags: VM_LOCKED, VM_LOCKONFAULT are as in `lock` now. */
+function applyLock(vm: usize, start: u64, len: u64, lock: u32): Errno {
   const endByte = start + len;
   if (endByte < start) return Errno.EINVAL;
   const end = endByte >> 12;
@@ -107,29 +107,9 @@ function applyLock(vm: usize, start: u64, len: u64, lock: bool): Errno {
     const stop = min(load<u64>(v, VMA_END), end);
     const old = load<u32>(v, VMA_FLAGS);
     // hugetlb memory, which is never swapped, does not get the flag (10.5).
-    const flags = (old & VM_HUGETLB) != 0 ? old : lock ? old | VM_LOCKED : old & ~(<u32>VM_LOCKED);
+    const flags = (old & VM_HUGETLB) != 0 ? old : (old & ~(<u32>(VM_LOCKED | VM_LOCKONFAULT))) | lock;
     if (flags != old && vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME)) != Errno.OK) return Errno.ENOMEM;
     vpn = stop;
   }
   return Errno.OK;
-}
-
-/**
- * populate_vma_page_range on [vpn, end) of one VMA: as a write where it is private and writable, else as a read. False: out
- * of memory. A page that was writable already gets its dirty flag from the one who looks it up: huge mappings in the entry
- * (touch_pmd), others in the folio (follow_page_pte), and so for all of it.
- */
-export function populate(vm: usize, vpn: u64, end: u64): bool {
-  const vma = vmaOf(vm, vpn);
-  const flags = load<u32>(vma, VMA_FLAGS);
-  const write = (flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
-  // Faults change neither the list nor the place of VMAs, so the record holds.
-  for (; vpn < end; vpn++) {
-    const chunk = chunkOf(vm, vpn);
-    const i = <u32>vpn & 511;
-    if (write && chunk != 0 && bitGet(chunk + WRITABLE, i) && bitGet(chunk + PART, i) && !isAsOne(chunk)) {
-      if (!bitGet(chunk + DIRTY, i)) folioSetDirty(chunk, true);
-    } else if (faultIn(vm, vpn, write, vma, chunk) != Status.Ok) return false;
-  }
-  return true;
 }

@@ -21,7 +21,7 @@ import {
 /** is_mergeable_anon_vma: at least one has none, or they are the same. */
 // @ts-ignore: decorator
 @inline
-function anonCompatible(a: u32, b: u32): bool {
+export function anonCompatible(a: u32, b: u32): bool {
   return a == 0 || b == 0 || a == b;
 }
 
@@ -219,6 +219,6 @@ function paint(vm: usize, a: u64, b: u64, flags: u32, name: u64, anon: u32): voi
 }
 
 /** Whether neighbour p would take a piece with these flags, name and anon_vma. */
-function takes(p: usize, flags: u32, name: u64, anon: u32): bool {
+export function takes(p: usize, flags: u32, name: u64, anon: u32): bool {
   return load<u32>(p, VMA_FLAGS) == flags && load<u64>(p, VMA_NAME) == name && anonCompatible(load<u32>(p, VMA_ANON), anon);
 }

@@ -16,7 +16,7 @@ import {
 } from './page-state';
 import { ksmUnshare } from './unshare';
 import { tableDropped } from './huge';
-import { mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
+import { mixedCold, mixedDrop, mixedFree, mixedOut, mixedProtect } from './mixed';
 import { pageOut } from './page-out';
 import { uncharge } from './charge';
 import { fileOwner } from './file';
@@ -232,6 +232,18 @@ export function pagesOut(vm: usize, vpn: u64, end: u64): void {
       i = next;
     }
     chunkSettle(vm, vpn, node, index, chunk);
+    vpn = stop;
+  }
+}
+
+/** MADV_COLD: nothing is seen of it, but that a huge page which is not wholly in the range is split (9.5). */
+export function pagesCold(vm: usize, vpn: u64, end: u64): void {
+  while ((vpn = nextChunk(vm, vpn, end)) < end) {
+    const node = nodeOf(vm, vpn);
+    const index = chunkIndex(vpn);
+    const stop = min(((vpn >> 9) + 1) << 9, end);
+    const from = <u32>vpn & 511;
+    if ((load<u8>(node + index, NODE_HINTS) & HINT_SPECIAL) != 0) mixedCold(vm, vpn, chunkAt(node, index), from, from + <u32>(stop - vpn));
     vpn = stop;
   }
 }

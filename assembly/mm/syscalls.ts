@@ -1,40 +1,33 @@
-// The VMM's system calls on its mappings, with Linux's errno, order of checks and partial effects.
+// The VMM's system calls on its mappings, with Linux's errno, order of checks and partial effects: madvise, mprotect, names.
 // Addresses and lengths are unsigned 64-bit bytes straight from the caller.
-// mlock and munlock: mlock.ts. Reference: linux 6.18 mm/madvise.c, mm/mprotect.c, mm/vma.c; rules 1, 2, 6, 7 of the recordings.
+// Others: mmap.ts, unmap.ts, mremap.ts, mlock.ts. Reference: linux 6.18 mm/madvise.c, mm/mprotect.c; rules 1, 2, 6, 7 of the recordings.
 import { Errno } from '../abi/errno';
 import { Madv, Prot } from '../abi/status';
 import {
-  VM_ACCOUNT, VM_DONTDUMP, VM_HUGETLB, VM_LOCKED, VM_MERGEABLE, VM_NORESERVE, VM_READ, VM_SHARED, VM_WRITE, VMA_FILE,
+  VM_ACCOUNT, VM_DONTCOPY, VM_DONTDUMP, VM_EXEC, VM_HUGEPAGE, VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC, VM_MERGEABLE,
+  VM_NOHUGEPAGE, VM_NORESERVE, VM_RAND_READ, VM_READ, VM_SEQ_READ, VM_SHARED, VM_WIPEONFORK, VM_WRITE, VMA_FILE,
   VMA_NAME_TEXT, VMA_NAMED,
 } from '../abi/vm-flags';
 import { chunkMissed, rangeLock, rangeUnlock } from '../base/chunk-lock';
-import { VM_LOCKED_VM, VM_NAMES, VM_VMA_HIT } from '../base/layout';
+import { VM_NAMES, VM_TABLES_STAY, VM_VMA_HIT } from '../base/layout';
 import { min, pageAlign } from '../base/math';
-import { add, threaded } from '../base/thread';
+import { threaded } from '../base/thread';
 import { Counter } from '../abi/events';
 import { count } from '../trace/events';
-import { chunkOf } from './page-state';
-import { populate } from './mlock';
-import { mapsAdd } from './map-count';
-import { cutAllowed, mapsFull, vmaModify, vmaSplit } from './modify';
-import { filePunch, fileUnmapped } from './file-size';
-import { pagesDrop, pagesFree, pagesOut, pagesProtect, pagesUnshare } from './range';
-import { fileAt, fileMap, fileName, fileOf, filePage } from './file';
+import { collapse } from './collapse';
+import { fileOf, filePage } from './file';
+import { filePunch } from './file-size';
 import { hugetlbPages, hugetlbProtect, hugetlbPunch, hugetlbZap } from './hugetlb';
-import { isInHit, vmaFrom, vmaOf, vmasLockAll, vmasUnlock } from './look-up';
-import { continuesAt, isBorder, lastPart } from './regions';
-import { LIST_CONTINUES, listOf, VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaDelete, vmaFind, vmaInsert } from './vma';
-
-/** mmap at a free place, of a file if there is one. ENOMEM without metadata. */
-export function map(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize): Errno {
-  const name = file != 0 ? fileName(file, vpn, fileAt(file, 0)) : 0;
-  if (!vmaInsert(vm, vpn, vpn + pages, flags, 0, name)) return Errno.ENOMEM;
-  if (file != 0) fileMap(name, pages);
-  mapsAdd(vm, 1);
-  return Errno.OK;
-}
+import { isInHit, vmaFrom, vmaOf } from './look-up';
+import { vmaModify } from './modify';
+import { chunkOf } from './page-state';
+import { madvisePopulate, populate } from './populate';
+import { pagesCold, pagesDrop, pagesFree, pagesOut, pagesProtect, pagesUnshare } from './range';
+import { VMA_ANON, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START } from './vma';
 
 export function madvise(vm: usize, start: u64, length: u64, advice: i32): Errno {
+  // madvise_behavior_valid
+  if (advice < 0 || advice > Madv.Collapse || (advice > Madv.Dontneed && advice < Madv.Free)) return Errno.EINVAL;
   if ((start & 4095) != 0) return Errno.EINVAL;
   const len = pageAlign(length);
   if (length != 0 && len == 0) return Errno.EINVAL;
@@ -42,6 +35,9 @@ export function madvise(vm: usize, start: u64, length: u64, advice: i32): Errno 
   if (endByte < start) return Errno.EINVAL;
   if (len == 0) return Errno.OK;
   if ((advice == Madv.Dontneed || advice == Madv.Free) && dropsNothing(vm, start >> 12, endByte >> 12)) return Errno.OK;
+  if (advice == Madv.PopulateRead || advice == Madv.PopulateWrite) {
+    return madvisePopulate(vm, start >> 12, endByte >> 12, advice == Madv.PopulateWrite);
+  }
   return walkVmas(vm, start >> 12, endByte >> 12, advice, 0, 0);
 }
 
@@ -116,7 +112,8 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
       remove(vm, v, vpn, end);
       return Errno.OK;
     case Madv.Dontneed:
-      if ((flags & VM_LOCKED) != 0) return Errno.EINVAL;
+    case Madv.DontneedLocked:
+      if (advice == Madv.Dontneed && (flags & VM_LOCKED) != 0) return Errno.EINVAL;
       if ((flags & VM_HUGETLB) == 0) pagesDrop(vm, vpn, end);
       else {
         // The end is rounded down, so that nothing is lost unasked (10.2).
@@ -133,8 +130,15 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
       if ((flags & (VM_LOCKED | VM_HUGETLB)) != 0) return Errno.EINVAL;
       pagesOut(vm, vpn, end);
       return Errno.OK;
-    case Madv.Dontdump:
-      return updateVma(vm, v, vpn, end, flags | VM_DONTDUMP, load<u64>(v, VMA_NAME));
+    case Madv.Cold:
+      if ((flags & (VM_LOCKED | VM_HUGETLB)) != 0) return Errno.EINVAL;
+      pagesCold(vm, vpn, end);
+      return Errno.OK;
+    case Madv.Willneed:
+      // Read-ahead into the swap cache, which nobody sees.
+      return Errno.OK;
+    case Madv.Collapse:
+      return collapse(vm, v, vpn, end);
     case Madv.Mergeable:
       if ((flags & (VM_SHARED | VM_HUGETLB)) != 0) return Errno.OK; // vma_ksm_compatible: ignored
       return updateVma(vm, v, vpn, end, flags | <u32>VM_MERGEABLE, load<u64>(v, VMA_NAME));
@@ -146,8 +150,54 @@ function advise(vm: usize, v: usize, vpn: u64, end: u64, advice: i32, kind: u32,
       if ((flags & VMA_FILE) != 0) return Errno.EBADF;
       return updateVma(vm, v, vpn, end, (flags & ~(<u32>(VMA_NAMED | VMA_NAME_TEXT))) | kind, name);
     default:
+      return setFlags(vm, v, vpn, end, advice);
+  }
+}
+
+/** Advice that is no more than a flag of the VMA. */
+function setFlags(vm: usize, v: usize, vpn: u64, end: u64, advice: i32): Errno {
+  let flags = load<u32>(v, VMA_FLAGS);
+  switch (advice) {
+    case Madv.Normal:
+      flags &= ~(<u32>(VM_RAND_READ | VM_SEQ_READ));
+      break;
+    case Madv.Sequential:
+      flags = (flags & ~(<u32>VM_RAND_READ)) | VM_SEQ_READ;
+      break;
+    case Madv.Random:
+      flags = (flags & ~(<u32>VM_SEQ_READ)) | VM_RAND_READ;
+      break;
+    case Madv.Dontfork:
+      flags |= VM_DONTCOPY;
+      break;
+    case Madv.Dofork:
+      flags &= ~(<u32>VM_DONTCOPY);
+      break;
+    case Madv.Wipeonfork:
+      if ((flags & (VMA_FILE | VM_SHARED)) != 0) return Errno.EINVAL;
+      flags |= VM_WIPEONFORK;
+      break;
+    case Madv.Keeponfork:
+      flags &= ~(<u32>VM_WIPEONFORK);
+      break;
+    case Madv.Dontdump:
+      flags |= VM_DONTDUMP;
+      break;
+    case Madv.Dodump:
+      flags &= ~(<u32>VM_DONTDUMP);
+      break;
+    case Madv.Hugepage:
+      flags = (flags & ~(<u32>VM_NOHUGEPAGE)) | VM_HUGEPAGE;
+      // From now on it counts which page tables there are.
+      store<u32>(vm, 1, VM_TABLES_STAY);
+      break;
+    case Madv.Nohugepage:
+      flags = (flags & ~(<u32>VM_HUGEPAGE)) | VM_NOHUGEPAGE;
+      break;
+    default:
       return Errno.EINVAL;
   }
+  return updateVma(vm, v, vpn, end, flags, load<u64>(v, VMA_NAME));
 }
 
 /** MADV_REMOVE of [vpn, end) of a VMA that shares a file (vfs_fallocate, PUNCH_HOLE): nobody maps the pages any more. */
@@ -176,6 +226,7 @@ export function mprotect(vm: usize, start: u64, length: u64, prot: i32): Errno {
   if (length == 0) return Errno.OK;
   const endByte = start + pageAlign(length);
   if (endByte <= start) return Errno.ENOMEM;
+  if ((prot & ~(Prot.Read | Prot.Write | Prot.Exec | Prot.Sem)) != 0) return Errno.EINVAL;
   const end = endByte >> 12;
   rangeLock(vm, start >> 12, end);
   const errno = protectLocked(vm, start >> 12, end, prot);
@@ -189,6 +240,8 @@ function protectLocked(vm: usize, vpn: u64, end: u64, prot: i32): Errno {
     if (v == 0) return Errno.ENOMEM;
     const stop = min(load<u64>(v, VMA_END), end);
     const old = load<u32>(v, VMA_FLAGS);
+    // Executable where it may not be.
+    if ((prot & Prot.Exec) != 0 && (old & VM_MAYEXEC) == 0) return Errno.EACCES;
     const flags = protectedFlags(v, old, prot);
     if (flags != old) {
       const error = vmaModify(vm, vpn, stop, flags, load<u64>(v, VMA_NAME));
@@ -202,7 +255,7 @@ function protectLocked(vm: usize, vpn: u64, end: u64, prot: i32): Errno {
 
 /** mprotect_fixup: the flags that VMA v, which has `old`, gets. */
 function protectedFlags(v: usize, old: u32, prot: i32): u32 {
-  const flags = (old & ~(<u32>(VM_READ | VM_WRITE))) | (prot & (Prot.Read | Prot.Write));
+  const flags = (old & ~(<u32>(VM_READ | VM_WRITE | VM_EXEC))) | (prot & (Prot.Read | Prot.Write | Prot.Exec));
   if (flags == old) return old;
   if ((flags & VM_WRITE) != 0) {
     return (old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)) == 0 ? flags | VM_ACCOUNT : flags;
@@ -217,54 +270,5 @@ function protectPages(vm: usize, vpn: u64, end: u64, old: u32, flags: u32): void
   if ((flags & VM_HUGETLB) != 0) hugetlbProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
   else pagesProtect(vm, vpn, end, (flags & VM_WRITE) != 0);
   // Private locked memory that becomes writable is populated as a write (6.4); what cannot be had is left out.
-  if ((old & (VM_WRITE | VM_LOCKED | VM_SHARED)) == VM_LOCKED && (flags & VM_WRITE) != 0) populate(vm, vpn, end);
+  if ((old & (VM_WRITE | VM_LOCKED | VM_LOCKONFAULT | VM_SHARED)) == VM_LOCKED && (flags & VM_WRITE) != 0) populate(vm, vpn, end);
 }
-
-export function munmap(vm: usize, start: u64, length: u64): Errno {
-  if ((start & 4095) != 0 || start > TASK_SIZE || length > TASK_SIZE - start) return Errno.EINVAL;
-  const len = pageAlign(length);
-  if (len == 0) return Errno.EINVAL;
-  const vpn = start >> 12;
-  const end = (start + len) >> 12;
-  rangeLock(vm, vpn, end);
-  vmasLockAll(vm);
-  const errno = unmapLocked(vm, vpn, end);
-  vmasUnlock();
-  rangeUnlock(vm, vpn, end);
-  return errno;
-}
-
-/** munmap under all locks: it is rare, and nobody else need see half of it. */
-function unmapLocked(vm: usize, vpn: u64, end: u64): Errno {
-  let v = vmaFind(vm, vpn);
-  if (v == 0 || load<u64>(v, VMA_START) >= end) return Errno.OK;
-  if (load<u64>(v, VMA_START) < vpn || continuesAt(vm, vpn)) {
-    // A hole in the middle makes two of one; cuts at an end always work (7.8), but inside a hugetlb page.
-    if (end < load<u64>(lastPart(vm, v), VMA_END) && mapsFull(vm)) return Errno.ENOMEM;
-    if (!cutAllowed(vm, v, vpn)) return Errno.EINVAL;
-    if (vmaSplit(vm, vmaFind(vm, vpn - 1), vpn) == 0) return Errno.ENOMEM;
-  }
-  v = vmaFind(vm, end - 1);
-  if (v != 0 && load<u64>(v, VMA_START) < end && (load<u64>(v, VMA_END) > end || continuesAt(vm, end))) {
-    if (!cutAllowed(vm, v, end)) return Errno.EINVAL;
-    if (vmaSplit(vm, v, end) == 0) return Errno.ENOMEM;
-  }
-  for (;;) {
-    v = vmaFind(vm, vpn);
-    if (v == 0) break;
-    const from = load<u64>(v, VMA_START);
-    if (from >= end) break;
-    const to = load<u64>(v, VMA_END);
-    if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0) add(vm, VM_LOCKED_VM, from - to);
-    if ((load<u32>(v, VMA_FLAGS) & VM_HUGETLB) != 0) hugetlbZap(vm, from, to);
-    else pagesDrop(vm, from, to);
-    const name = (load<u32>(v, VMA_FLAGS) & VMA_FILE) != 0 ? load<u64>(v, VMA_NAME) : 0;
-    if (!continuesAt(vm, from)) mapsAdd(vm, -1);
-    if (isBorder(vm, from)) store<u32>(listOf(vm, from), 0, LIST_CONTINUES);
-    vmaDelete(vm, v);
-    if (name != 0) fileUnmapped(name, to - from);
-  }
-  return Errno.OK;
-}
-
-const TASK_SIZE: u64 = (1 << 47) - 4096;

@@ -19,12 +19,13 @@ import {
   hugeTag, KSM, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
 import {
-  FILE_NEXT, fileCached, fileIsUnused, fileOf, fileOwner, filePage, filePlaceName, filePlacePages, filePlaces,
+  FILE_NEXT, fileCached, fileDirPages, fileIsUnused, fileOf, fileOwner, filePage, filePlaceName, filePlacePages, filePlaces,
 } from '../mm/file';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
 import { vmaOf } from '../mm/look-up';
+import { dirPages } from '../mm/space';
 import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_NAME, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { checkDevice, checkThreads } from './check-device';
 import { at, bitmapOf, Broken, own, ownFrames, ownRun } from './check-owner';
@@ -103,7 +104,7 @@ function checkVmas(vm: usize, arena: usize): Broken {
   let e = ownRun(arena, list, LIST_PAGES);
   if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_VMA_REGIONS), load<u32>(vm, VM_VMA_REGION_MAX) * LIST_PAGES);
   if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_RAM), 1);
-  if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_DIR), (load<u32>(vm, VM_DIR_LEN) + 1023) >> 10);
+  if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_DIR), dirPages(load<u32>(vm, VM_DIR_LEN)));
   for (let b: u32 = 0; b < load<u32>(list, LIST_BLOCKS) && e == Broken.Nothing; b++) e = ownRun(arena, blockAt(list, b), 1);
   if (e != Broken.Nothing) return e;
   let n: u32 = 0;
@@ -236,7 +237,7 @@ function checkBacked(vpn: u64, chunk: usize, i: u32, vma: usize, frames: usize):
 function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
     let e = ownRun(arena, file, 1);
-    if (e == Broken.Nothing) e = ownRun(arena, load<u32>(file, VM_DIR), (load<u32>(file, VM_DIR_LEN) + 1023) >> 10);
+    if (e == Broken.Nothing) e = ownRun(arena, load<u32>(file, VM_DIR), fileDirPages(file));
     if (e == Broken.Nothing) e = checkPlaces(file);
     if (e != Broken.Nothing) return e;
     let cached: u64 = 0;

@@ -11,11 +11,11 @@ import { dirtyDepth } from '../memslot/dirty';
 import { nextPrivate, nextShared } from '../memslot/attributes';
 import { setNext } from '../memslot/gfn-set';
 import { SLOT_BASE, SLOT_DIRTY, SLOT_END, SLOT_FLAGS, SLOT_ID, SLOT_VPN, slotAt, slotPages } from '../memslot/table';
-import { FILE_NEXT, fileOwner } from '../mm/file';
+import { FILE_NEXT, fileFlags, fileKind, fileOf, fileOwner, filePage, fileSize } from '../mm/file';
 import {
   BACKED, CHUNK_HUGE, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
 } from '../mm/page-state';
-import { VMA_FLAGS, VMA_NAME, VMA_SIZE, vmaFind, vmaNext } from '../mm/vma';
+import { VMA_FLAGS, VMA_NAME, VMA_SIZE, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_HUGE, EPT_RWX, entryTable, level2Entry, nextLevel2 } from '../slat/entry';
 
 const PRIME: u64 = 0x100000001b3;
@@ -30,13 +30,14 @@ function mix(h: u64, n: u64): u64 {
 export function vmDigest(vm: usize): u64 {
   let h: u64 = 0xcbf29ce484222325;
   for (let v = vmaFind(vm, 0); v != 0; v = vmaNext(vm, v)) {
-    // The name of a VMA with a file is the file's address.
+    // The name of a VMA with a file is the file's address, and where in it the VMA begins.
     const named = (load<u32>(v, VMA_FLAGS) & VMA_FILE) == 0;
     for (let i: usize = 0; i < VMA_SIZE; i += 8) if (named || i != VMA_NAME) h = mix(h, load<u64>(v + i));
+    if (!named && fileOf(v) != 0) h = mix(mix(h, number(fileOf(v))), filePage(v, load<u64>(v, VMA_START)));
   }
   h = pagesDigest(vm, h);
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
-    if (fileOwner(file) == vm) h = pagesDigest(file, h);
+    if (fileOwner(file) == vm) h = pagesDigest(file, mix(mix(h, fileSize(file)), ((<u64>fileKind(file)) << 32) | fileFlags(file)));
   }
   h = slatDigest(vm, slotsDigest(vm, h));
   h = mix(h, load<u32>(vm, VM_DEV_STATE));
@@ -44,6 +45,15 @@ export function vmDigest(vm: usize): u64 {
   h = mix(h, load<u64>(vm, VM_DEV_PAYLOAD));
   for (let i: u32 = 0, n = load<u32>(vm, VM_DEV_CONNS); i < n; i++) h = mix(h, connectionGpa(vm, i));
   return h;
+}
+
+/** How many files are newer: names a file whatever its address. */
+function number(file: usize): u64 {
+  let n: u64 = 0;
+  for (let other: usize = load<u32>(HOST_FILES); other != 0 && other != file; other = load<u32>(other, FILE_NEXT)) {
+    if (fileOwner(other) == fileOwner(file)) n++;
+  }
+  return n;
 }
 
 /** The pages of a VM or of a file. */

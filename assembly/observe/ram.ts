@@ -18,17 +18,20 @@ import { VMA_FLAGS } from '../mm/vma';
  */
 export function ramPeek(vm: usize, gpa: u64): usize {
   const slot = slotOf(vm, gpa >> 12);
-  if (slot == 0) return 0;
-  const vpn = slotVpn(slot, gpa >> 12);
+  const page = slot == 0 ? <usize>0 : pagePeek(vm, slotVpn(slot, gpa >> 12));
+  return page == 0 ? 0 : page + <usize>(gpa & 4095);
+}
+
+/** The same for the VMM's page vpn, mapped to the guest or not. */
+export function pagePeek(vm: usize, vpn: u64): usize {
   const vma = vmaOf(vm, vpn);
   if (vma == 0) return 0;
-  const offset = <usize>(gpa & 4095);
   const page = kept(vm, vpn);
-  if (page != 0) return frameAddress(page) + offset;
+  if (page != 0) return frameAddress(page);
   // What the mapping has nothing for is the file's, if there is one (private hugetlb memory has none that counts).
   const file = (load<u32>(vma, VMA_FLAGS) & VMA_FILE) != 0 ? fileOf(vma) : 0;
   const cached = file != 0 ? kept(file, filePage(vma, vpn)) : 0;
-  return (cached != 0 ? frameAddress(cached) : ZERO_PAGE) + offset;
+  return cached != 0 ? frameAddress(cached) : ZERO_PAGE;
 }
 
 /** The frame or the swap slot of a page of a VM or a file, 0 when there is neither. */

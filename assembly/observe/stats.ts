@@ -1,10 +1,11 @@
 // Numbers of a range of the VMM's pages, counted from the planes, and a page's letter. Cost follows the chunks that are
 // there. Reference: linux fs/proc/task_mmu.c (smaps_account, smaps_pte_hole_lookup).
 import { VM_HUGETLB, VM_SHARED, VMA_FILE } from '../abi/vm-flags';
-import { SCRATCH, VM_RSS, VM_SWAP } from '../base/layout';
+import { SCRATCH } from '../base/layout';
 import { bitGet, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { frameMappings } from '../frames/shared';
+import { fileStored } from '../mm/file-io';
 import { fileAround, fileCached, fileMappings, fileOf, filePage } from '../mm/file';
 import { AS_ONE, folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmIsDirty, ksmIsLazy } from '../mm/ksm-page';
@@ -183,5 +184,5 @@ function backedLetter(chunk: usize, i: u32): u32 {
 /** Blocks of 4 KiB of the file around vpn, in memory or swapped; -1 when there is no file. */
 export function fileBlocks(vm: usize, vpn: u64): f64 {
   const file = fileAround(vm, vpn);
-  return file == 0 ? -1 : <f64>(load<u64>(file, VM_RSS) + load<u64>(file, VM_SWAP));
+  return file == 0 ? -1 : fileStored(file);
 }

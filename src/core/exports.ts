@@ -54,6 +54,8 @@ export interface CoreExports {
   mmioWrite32(vm: Ptr, low: number, high: number, value: number): number;
   connectionGpa(vm: Ptr, n: number): bigint;
 
+  /** Address of the VMM's page, as it is; 0 where nothing is mapped. */
+  pagePeek(vm: Ptr, vpn: bigint): Ptr;
   ramPeek(vm: Ptr, gpa: bigint): Ptr;
   ramPoke(vm: Ptr, gpa: bigint): Ptr;
   hostAccess(vm: Ptr, vpn: bigint, write: number): number;
@@ -61,8 +63,11 @@ export interface CoreExports {
   hostCall(vm: Ptr, func: number, hva: bigint, length: bigint, arg: bigint): number;
   madvise(vm: Ptr, start: bigint, length: bigint, advice: number): number;
   mprotect(vm: Ptr, start: bigint, length: bigint, prot: number): number;
-  mlock(vm: Ptr, start: bigint, length: bigint): number;
+  mlock(vm: Ptr, start: bigint, length: bigint, onFault: number): number;
   munlock(vm: Ptr, start: bigint, length: bigint): number;
+  /** MAP_FIXED; `flags` of the VMA, `offset` into the file in bytes. */
+  mmap(vm: Ptr, start: bigint, length: bigint, flags: number, file: Ptr, offset: bigint): number;
+  mremap(vm: Ptr, start: bigint, length: bigint, to: bigint): number;
   munmap(vm: Ptr, start: bigint, length: bigint): number;
   setAnonName(vm: Ptr, start: bigint, length: bigint, kind: number, name: bigint): number;
 
@@ -114,6 +119,21 @@ export interface CoreExports {
   fileCreate(vm: Ptr, kind: number, flags: number, size: bigint, first: bigint): Ptr;
   /** A descriptor of a file is closed. */
   filePut(file: Ptr): void;
+  fileSize(file: Ptr): bigint;
+  fileSetSize(file: Ptr, size: bigint): void;
+  /** The same with what ftruncate does to pages. */
+  fileResize(file: Ptr, size: bigint): void;
+  /** Holes in bytes [offset, end). */
+  filePunchBytes(file: Ptr, offset: bigint, end: bigint): void;
+  /** Pages [first, end) are allocated; 0: no memory. */
+  fileAllocate(file: Ptr, first: bigint, end: bigint): number;
+  /** Linear-memory address of the page with byte `offset`, 0 without memory. */
+  fileBytes(file: Ptr, offset: bigint, write: number): Ptr;
+  fileSeek(file: Ptr, offset: bigint, end: bigint, data: number): bigint;
+  /** Pages in memory and swapped. */
+  fileStored(file: Ptr): number;
+  /** `c`, `w` or `.` of the page with byte `offset`. */
+  fileLetter(file: Ptr, offset: bigint): number;
   rangeStats(vm: Ptr, vpn: bigint, end: bigint): void;
   /** PAGE_* at SCRATCH. */
   pageBacking(vm: Ptr, vpn: bigint): void;

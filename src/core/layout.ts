@@ -41,6 +41,7 @@ export const VM_MEMORY_MAX = 552;
 export const VM_MEMORY_SWAP = 560;
 export const VM_MEMORY_SWAP_MAX = 568;
 export const VM_VMA_COUNT = 596;
+export const VM_PEAK = 632;
 export const VM_SLOT_COUNT = 844;
 export const VM_TYPE = 856;
 export const VM_GMEM_PROFILE = 860;
@@ -92,6 +93,11 @@ export const VMA_END = 8;
 export const VMA_FLAGS = 16;
 export const VMA_ANON = 20;
 export const VMA_NAME = 24;
+
+// Record of a file, assembly/mm/file.ts.
+export const FILE_KIND = 32;
+export const FILE_FLAGS = 36;
+export const FILE_FIRST = 64;
 
 // Pool record, assembly/frames/pool.ts.
 export const POOL_BASE = 0;

@@ -1,6 +1,6 @@
 // The pages of a VMA that a core file gets, and their bytes. Reference: linux 6.18 fs/coredump.c, dump_user_range;
 // mm/gup.c, get_dump_page. Nothing is faulted in: a swapped page is read in its slot, where Linux would bring it back.
-import { type Hva, PAGE_SIZE } from '../address.ts';
+import { PAGE_SIZE } from '../address.ts';
 import { SCRATCH } from '../core/layout.ts';
 import type { Vma } from '../types.ts';
 import type { Vm } from '../vm.ts';
@@ -16,7 +16,6 @@ const PIECE = 64;
 /** The first `bytes` of the VMA as pieces of the file, with `offset` where the VMA begins there. Copies: none changes later. */
 export function* dumpPages(vm: Vm, vma: Vma, bytes: number, offset: number): Generator<CoreChunk> {
   const { core } = vm.host;
-  const toGpa = gpaOf(vm, vma.start);
   const first = vma.start >> 12n;
   const end = first + BigInt(bytes / PAGE_SIZE);
   const piece = new Uint8Array(PIECE * PAGE_SIZE);
@@ -30,7 +29,7 @@ export function* dumpPages(vm: Vm, vma: Vma, bytes: number, offset: number): Gen
   };
   for (const vpn of presentPages(vm, vma, end)) {
     if (pages > 0 && (vpn !== next || pages === PIECE)) yield whole();
-    const at = core.x.ramPeek(vm.ptr, toGpa + (vpn << 12n)) >>> 0;
+    const at = core.x.pagePeek(vm.ptr, vpn) >>> 0;
     piece.set(core.u8.subarray(at, at + PAGE_SIZE), pages * PAGE_SIZE);
     pages++;
     next = vpn + 1n;
@@ -41,15 +40,8 @@ export function* dumpPages(vm: Vm, vma: Vma, bytes: number, offset: number): Gen
 /** Whether memory starts as an ELF file does. */
 export function startsAsElf(vm: Vm, vma: Vma): boolean {
   const { core } = vm.host;
-  const at = core.x.ramPeek(vm.ptr, vma.start + gpaOf(vm, vma.start)) >>> 0;
+  const at = core.x.pagePeek(vm.ptr, vma.start >> 12n) >>> 0;
   return at !== 0 && [0x7f, 0x45, 0x4c, 0x46].every((byte, i) => core.u8[at + i] === byte);
-}
-
-/** What has to be added to a host-virtual address of this region to have the guest-physical one. */
-function gpaOf(vm: Vm, hva: Hva): bigint {
-  const region = vm.ram.find((r) => hva >= r.hva && hva < r.hva + BigInt(r.size));
-  if (!region) throw new Error(`no RAM region at ${hva}`);
-  return region.gpa - region.hva;
 }
 
 /** vpns of the VMA below `end` that are no hole, ascending. Cost follows what is there. */

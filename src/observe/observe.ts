@@ -99,6 +99,11 @@ export class Observe {
     return blocks < 0 ? undefined : { blocks };
   }
 
+  /** Of a file that the VMM has open, one letter a page: `.` a hole, or allocated and not used yet · `c` in memory · `w` swapped. */
+  filePages(fd: number, first: number, count: number): string {
+    return this.#vm.vmm.files.letters(fd, first, count);
+  }
+
   /**
    * One letter a page: `x` no VMA · `.` nothing · `z` `Z` zero page (small, huge) · `a` anonymous · `l` `d` lazily freed
    * (clean, written again) · `s` swapped · `k` `K` shared by KSM (lazily freed) · `H` `L` `D` part of a huge page mapped as

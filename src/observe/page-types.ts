@@ -1,7 +1,7 @@
 // The summary of the tool page-types: how many pages have which flags, of one process or of the host.
 // Reference: linux 6.18 tools/mm/page-types.c.
 import { Kpf, Pm } from '../../assembly/abi/page-flags.ts';
-import { type Hva, PAGE_SIZE } from '../address.ts';
+import { PAGE_SIZE } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import {
   HOST_FRAMES,
@@ -14,6 +14,7 @@ import type { Vm } from '../vm.ts';
 import { readPageFlags } from './page-flags.ts';
 import { pieces } from './pagemap.ts';
 import type { PageType, PageTypes, PageTypesOptions } from './proc-types.ts';
+import { readVmas } from './vmas.ts';
 
 /** page_flag_names, by bit: a letter and a name. From 47 on the tool's own. */
 const FLAG_NAMES: readonly (readonly [number, string])[] = [
@@ -173,8 +174,8 @@ export function readPageTypes(vm: Vm, { raw = false }: PageTypesOptions): PageTy
     return flags;
   };
   const tally = new Tally();
-  for (const { hva, size } of vm.ram) {
-    for (const { halves } of pieces(vm, hva, (hva + BigInt(size)) as Hva)) {
+  for (const { start, end } of readVmas(vm)) {
+    for (const { halves } of pieces(vm, start, end)) {
       for (let i = 0; i < halves.length; i += 2) {
         const high = halves[i + 1] as number;
         if (high >>> (Pm.Present - 32)) {

@@ -1,7 +1,7 @@
 // The memory lines of /proc/PID/status. Reference: linux 6.18 fs/proc/task_mmu.c (task_mem), mm/hugetlb.c
 // (hugetlb_report_usage), mm/mmap.c (vm_stat_account).
 import { PAGE_SIZE } from '../address.ts';
-import { VM_HUGETLB, VM_LOCKED_VM, VM_SWAP } from '../core/layout.ts';
+import { VM_HUGETLB, VM_LOCKED_VM, VM_PEAK, VM_SWAP } from '../core/layout.ts';
 import type { Vma } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import type { MemoryStatus } from './proc-types.ts';
@@ -17,8 +17,7 @@ export function readStatus(vm: Vm): MemoryStatus {
   const vmRss = sum(({ rss }) => rss);
   const rssAnon = sum(({ anonymous }) => anonymous);
   return {
-    // Mappings of RAM are made with the VM and only ever become fewer.
-    vmPeak: vm.ram.reduce((n, { size }) => n + size, 0),
+    vmPeak: count(VM_PEAK) * PAGE_SIZE,
     vmSize: sum(({ size }) => size),
     vmLck: count(VM_LOCKED_VM) * PAGE_SIZE,
     vmPin: 0,

@@ -1,23 +1,34 @@
 // VMAs with their smaps numbers, and the sums of smaps_rollup. Reference: linux 6.18 fs/proc/task_mmu.c (smaps_account,
 // show_smaps_rollup).
+
+import { FileKind, ShmemFlag } from '../../assembly/abi/file.ts';
 import {
   VM_ACCOUNT,
+  VM_DONTCOPY,
   VM_DONTDUMP,
   VM_DONTEXPAND,
+  VM_EXEC,
   VM_HUGEPAGE,
   VM_HUGETLB,
   VM_LOCKED,
+  VM_LOCKONFAULT,
   VM_MAYSHARE,
   VM_MERGEABLE,
   VM_NOHUGEPAGE,
   VM_NORESERVE,
+  VM_RAND_READ,
   VM_READ,
+  VM_SEQ_READ,
   VM_SHARED,
+  VM_WIPEONFORK,
   VM_WRITE,
   VMA_FILE,
 } from '../../assembly/abi/vm-flags.ts';
 import type { Hva } from '../address.ts';
 import {
+  FILE_FIRST,
+  FILE_FLAGS,
+  FILE_KIND,
   SCRATCH,
   STAT_ANON,
   STAT_ANON_HUGE,
@@ -46,16 +57,22 @@ import type { SmapsRollup } from './proc-types.ts';
 const MNEMONICS: readonly (readonly [number, string])[] = [
   [VM_READ, 'rd'],
   [VM_WRITE, 'wr'],
+  [VM_EXEC, 'ex'],
   [VM_SHARED, 'sh'],
   [0x10, 'mr'],
   [0x20, 'mw'],
   [0x40, 'me'],
   [VM_MAYSHARE, 'ms'],
   [VM_LOCKED, 'lo'],
+  [VM_SEQ_READ, 'sr'],
+  [VM_RAND_READ, 'rr'],
+  [VM_DONTCOPY, 'dc'],
   [VM_DONTEXPAND, 'de'],
+  [VM_LOCKONFAULT, 'lf'],
   [VM_ACCOUNT, 'ac'],
   [VM_NORESERVE, 'nr'],
   [VM_HUGETLB, 'ht'],
+  [VM_WIPEONFORK, 'wf'],
   [VM_DONTDUMP, 'dd'],
   [VM_HUGEPAGE, 'hg'],
   [VM_NOHUGEPAGE, 'nh'],
@@ -118,16 +135,32 @@ export function readRollup(vm: Vm): SmapsRollup {
   };
 }
 
-/** RAM is one memfd a region, and private hugetlb memory a file that the kernel makes. */
-function fileOf(vm: Vm, flags: number, start: Hva): MappedFile {
-  const isMemfd = (flags & (VM_HUGETLB | VM_SHARED)) !== VM_HUGETLB;
-  const region = vm.ram.find(({ hva, size }) => hva <= start && start < hva + BigInt(size));
+/** The file of a VMA with this name (assembly/mm/file.ts); private hugetlb memory has one that the kernel makes. */
+function fileOf(vm: Vm, name: bigint, start: Hva): MappedFile {
+  const { core } = vm.host;
+  const file = Number(name & 0xfffffn) << 12;
+  if (file === 0) {
+    const region = vm.ram.find(({ hva, size }) => hva <= start && start < hva + BigInt(size));
+    return {
+      name: '/anon_hugepage (deleted)',
+      offset: Number(start - (region?.hva ?? start)),
+      links: 0,
+      executable: false,
+    };
+  }
+  const place = BigInt.asIntN(44, name >> 20n);
+  const page = (start >> 12n) - place - BigInt(core.readU32(file + FILE_FIRST));
   return {
-    name: isMemfd ? '/memfd:guest-ram (deleted)' : '/anon_hugepage (deleted)',
-    offset: Number(start - (region?.hva ?? start)),
+    ...named(core.readU32(file + FILE_KIND), core.readU32(file + FILE_FLAGS)),
+    offset: Number(page << 12n),
     links: 0,
-    executable: isMemfd,
   };
+}
+
+function named(kind: FileKind, flags: number): { readonly name: string; readonly executable: boolean } {
+  if (kind === FileKind.GuestMemfd) return { name: 'anon_inode:[kvm-gmem]', executable: false };
+  const isZero = kind === FileKind.Memfd && flags === ShmemFlag.Zero;
+  return { name: isZero ? '/dev/zero (deleted)' : '/memfd:guest-ram (deleted)', executable: true };
 }
 
 /** The file mapped at `hva`, with the offset of that page; undefined where none is. */
@@ -136,7 +169,7 @@ export function fileAt(vm: Vm, hva: Hva): MappedFile | undefined {
   const at = core.x.vmaFind(vm.ptr, hva >> 12n) >>> 0;
   if (at === 0 || core.readU64(at + VMA_START) > hva >> 12n) return undefined;
   const flags = core.readU32(at + VMA_FLAGS);
-  return flags & VMA_FILE ? fileOf(vm, flags, hva) : undefined;
+  return flags & VMA_FILE ? fileOf(vm, core.readU64(at + VMA_NAME), hva) : undefined;
 }
 
 function readVma(vm: Vm, at: number): readonly [Vma, Shares] {
@@ -163,10 +196,10 @@ function readVma(vm: Vm, at: number): readonly [Vma, Shares] {
   const vma: Vma = {
     start: (start << 12n) as Hva,
     end: (end << 12n) as Hva,
-    perm: `${flags & VM_READ ? 'r' : '-'}${flags & VM_WRITE ? 'w' : '-'}-${isShared ? 's' : 'p'}`,
+    perm: `${flags & VM_READ ? 'r' : '-'}${flags & VM_WRITE ? 'w' : '-'}${flags & VM_EXEC ? 'x' : '-'}${isShared ? 's' : 'p'}`,
     flags: MNEMONICS.filter(([bit]) => flags & bit).map(([, name]) => name),
     name: flags & VMA_FILE ? undefined : names.decode(flags, core.readU64(at + VMA_NAME)),
-    ...(flags & VMA_FILE && { file: fileOf(vm, flags, (start << 12n) as Hva) }),
+    ...(flags & VMA_FILE && { file: fileOf(vm, core.readU64(at + VMA_NAME), (start << 12n) as Hva) }),
     anonVma: core.readU32(at + VMA_ANON),
     size: Number((end - start) << 12n),
     rss,

@@ -1,7 +1,7 @@
 // KVM as a VMM sees it: the ioctls of a VM that are about guest memory, by the kernel's names. What the VMM does wrong is
 // an errno, as for any caller. Reference: linux Documentation/virt/kvm/api.rst; assembly/kvm/.
 import { Errno } from '../../assembly/abi/errno.ts';
-import { FileKind, GmemFlag } from '../../assembly/abi/file.ts';
+import { GmemFlag } from '../../assembly/abi/file.ts';
 import {
   Cap,
   GMEM_ALLOW_HUGEPAGE,
@@ -27,7 +27,7 @@ import {
   VM_TYPE,
 } from '../core/layout.ts';
 import type { AddressLike } from '../types.ts';
-import type { FileTable } from './files.ts';
+import type { Files } from './files.ts';
 
 /** struct kvm_userspace_memory_region. */
 export interface MemoryRegion {
@@ -70,17 +70,15 @@ const NR_MEMSLOTS = 32764;
 /** KVM_HC_MAP_GPA_RANGE. */
 const HYPERCALLS = 1 << 12;
 const PAGE = 4096;
-/** As many files as a process may have open. */
-const OPEN_FILES = 1024;
 
 const u64 = (value: AddressLike | bigint | number): bigint => BigInt.asUintN(64, addressOf(value));
 
 export class Kvm {
   readonly #core: Core;
   readonly #vm: Ptr;
-  readonly #files: FileTable;
+  readonly #files: Files;
 
-  constructor(core: Core, vm: Ptr, files: FileTable) {
+  constructor(core: Core, vm: Ptr, files: Files) {
     this.#core = core;
     this.#vm = vm;
     this.#files = files;
@@ -165,10 +163,8 @@ export class Kvm {
     if ((flags & ~BigInt(this.#gmemFlags)) !== 0n) return { errno: Errno.EINVAL, fd: -1 };
     const huge = this.#profile === GmemProfile.A && (Number(flags) & GMEM_ALLOW_HUGEPAGE) !== 0;
     if (size <= 0n || size % (huge ? 1n << 21n : BigInt(PAGE)) !== 0n) return { errno: Errno.EINVAL, fd: -1 };
-    if (this.#files.size >= OPEN_FILES) return { errno: Errno.EMFILE, fd: -1 };
-    const ptr = this.#core.x.fileCreate(this.#vm, FileKind.GuestMemfd, Number(flags), size, 0n) >>> 0;
-    if (ptr === 0) return { errno: Errno.ENOMEM, fd: -1 };
-    return { errno: Errno.OK, fd: this.#files.add({ kind: 'gmem', ptr }) };
+    const fd = this.#files.create('gmem', size, Number(flags));
+    return fd < 0 ? { errno: -fd, fd: -1 } : { errno: Errno.OK, fd };
   }
 
   /** KVM_SET_MEMORY_ATTRIBUTES. ENOTTY on a VM without private memory. */

@@ -1,33 +1,79 @@
-// The VMM process: accesses through its own page table, and its system calls on guest RAM's mappings.
+// The VMM process: accesses through its own page table, its system calls on mappings, and on files (files.ts).
 // Errno numbers are Linux's; what the VMM does wrong is an errno or a signal, as for any process.
 import { Errno } from '../../assembly/abi/errno.ts';
 import { Madv, Status } from '../../assembly/abi/status.ts';
+import {
+  VM_ACCOUNT,
+  VM_EXEC,
+  VM_MAY,
+  VM_MAYSHARE,
+  VM_NORESERVE,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
+} from '../../assembly/abi/vm-flags.ts';
 import type { Gpa, Hva } from '../address.ts';
 import { gpa as gpaOf, hva as hvaOfLike } from '../address.ts';
 import { isHugetlb, isSharedFile } from '../backing.ts';
 import { SLOT_BASE, SLOT_VPN } from '../core/layout.ts';
 import type { AddressLike, HostAccess } from '../types.ts';
 import type { Vm } from '../vm.ts';
+import { Files, type Whence } from './files.ts';
 
-export type Advice = 'dontneed' | 'free' | 'pageout' | 'remove' | 'dontdump' | 'mergeable' | 'unmergeable';
-
-const ADVICE: Readonly<Record<Advice, Madv>> = {
+const ADVICE = {
+  normal: Madv.Normal,
+  random: Madv.Random,
+  sequential: Madv.Sequential,
+  willneed: Madv.Willneed,
   dontneed: Madv.Dontneed,
   free: Madv.Free,
-  pageout: Madv.Pageout,
   remove: Madv.Remove,
-  dontdump: Madv.Dontdump,
+  dontfork: Madv.Dontfork,
+  dofork: Madv.Dofork,
   mergeable: Madv.Mergeable,
   unmergeable: Madv.Unmergeable,
-};
+  hugepage: Madv.Hugepage,
+  nohugepage: Madv.Nohugepage,
+  dontdump: Madv.Dontdump,
+  dodump: Madv.Dodump,
+  wipeonfork: Madv.Wipeonfork,
+  keeponfork: Madv.Keeponfork,
+  cold: Madv.Cold,
+  pageout: Madv.Pageout,
+  populate_read: Madv.PopulateRead,
+  populate_write: Madv.PopulateWrite,
+  dontneed_locked: Madv.DontneedLocked,
+  collapse: Madv.Collapse,
+} as const;
+/** madvise(2) without MADV_, or a number of it, known or not. */
+export type Advice = keyof typeof ADVICE | number;
+
+/** mmap(2) with MAP_FIXED. */
+export interface Mapping {
+  readonly addr: bigint;
+  readonly length: bigint;
+  /** 1 read, 2 write, 4 execute. */
+  readonly prot: number;
+  /** MAP_SHARED; else MAP_PRIVATE. */
+  readonly shared: boolean;
+  /** Of this file; left out: anonymous memory. */
+  readonly fd?: number;
+  /** In bytes. */
+  readonly offset?: bigint;
+  /** MAP_NORESERVE. */
+  readonly noreserve?: boolean;
+}
 
 const u64 = (value: bigint): bigint => BigInt.asUintN(64, value);
 
 export class Process {
+  /** Its descriptors. */
+  readonly files: Files;
   readonly #vm: Vm;
 
   constructor(vm: Vm) {
     this.#vm = vm;
+    this.files = new Files(vm.host.core, vm.ptr);
   }
 
   /** Reads one byte. */
@@ -94,24 +140,92 @@ export class Process {
   }
 
   madvise(hva: bigint, len: bigint, advice: Advice): Errno {
-    return this.#vm.host.core.x.madvise(this.#vm.ptr, u64(hva), u64(len), ADVICE[advice]);
+    const number = typeof advice === 'number' ? advice : ADVICE[advice];
+    return this.#vm.host.core.x.madvise(this.#vm.ptr, u64(hva), u64(len), number);
   }
 
-  /** `prot`: 1 read, 2 write, 3 both, 0 none. */
+  /** `prot`: 1 read, 2 write, 4 execute, 0 none. */
   mprotect(hva: bigint, len: bigint, prot: number): Errno {
     return this.#vm.host.core.x.mprotect(this.#vm.ptr, u64(hva), u64(len), prot);
   }
 
   mlock(hva: bigint, len: bigint): Errno {
-    return this.#vm.host.core.x.mlock(this.#vm.ptr, u64(hva), u64(len));
+    return this.#vm.host.core.x.mlock(this.#vm.ptr, u64(hva), u64(len), 0);
+  }
+
+  /** mlock2 with MLOCK_ONFAULT. */
+  mlockOnfault(hva: bigint, len: bigint): Errno {
+    return this.#vm.host.core.x.mlock(this.#vm.ptr, u64(hva), u64(len), 1);
   }
 
   munlock(hva: bigint, len: bigint): Errno {
     return this.#vm.host.core.x.munlock(this.#vm.ptr, u64(hva), u64(len));
   }
 
+  /**
+   * What was mapped there is replaced. Between 2^44 and the end of what this VM has page state for (docs/memory-map.md);
+   * elsewhere ENOMEM.
+   */
+  mmap({ addr, length, prot, shared, fd, offset = 0n, noreserve = false }: Mapping): Errno {
+    if (offset % 4096n) return Errno.EINVAL;
+    const file = fd === undefined ? undefined : this.files.get(fd);
+    if (fd !== undefined && !file) return Errno.EBADF;
+    let flags = (prot & (VM_READ | VM_WRITE | VM_EXEC)) | VM_MAY;
+    if (shared) flags |= VM_SHARED | VM_MAYSHARE;
+    if (noreserve) flags |= VM_NORESERVE;
+    // accountable_mapping
+    if (!shared && !noreserve && prot & VM_WRITE) flags |= VM_ACCOUNT;
+    return this.#vm.host.core.x.mmap(
+      this.#vm.ptr,
+      u64(addr),
+      u64(length),
+      flags,
+      file?.ptr ?? 0,
+      u64(offset),
+    );
+  }
+
+  /** mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to). */
+  mremap(from: bigint, len: bigint, to: bigint): Errno {
+    return this.#vm.host.core.x.mremap(this.#vm.ptr, u64(from), u64(len), u64(to));
+  }
+
   munmap(hva: bigint, len: bigint): Errno {
     return this.#vm.host.core.x.munmap(this.#vm.ptr, u64(hva), u64(len));
+  }
+
+  /** memfd_create and ftruncate: a descriptor, or minus an errno. */
+  memfdCreate(size: bigint | number): number {
+    return this.files.create('memfd', BigInt(size), 0);
+  }
+
+  /** `mode`: 1 KEEP_SIZE, 2 PUNCH_HOLE. */
+  fallocate(fd: number, mode: number, offset: bigint, length: bigint): Errno {
+    return this.files.fallocate(fd, mode, offset, length);
+  }
+
+  ftruncate(fd: number, size: bigint): Errno {
+    return this.files.ftruncate(fd, size);
+  }
+
+  pread(fd: number, offset: bigint, length: number): ReturnType<Files['pread']> {
+    return this.files.pread(fd, offset, length);
+  }
+
+  pwrite(fd: number, offset: bigint, bytes: Uint8Array): ReturnType<Files['pwrite']> {
+    return this.files.pwrite(fd, offset, bytes);
+  }
+
+  lseek(fd: number, offset: bigint, whence: Whence): ReturnType<Files['lseek']> {
+    return this.files.lseek(fd, offset, whence);
+  }
+
+  fstat(fd: number): ReturnType<Files['fstat']> {
+    return this.files.fstat(fd);
+  }
+
+  close(fd: number): Errno {
+    return this.files.close(fd);
   }
 
   /** prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME); undefined removes the name. */

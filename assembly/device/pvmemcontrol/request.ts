@@ -174,7 +174,7 @@ function call(vm: usize, func: i32, hva: u64, length: u64, arg: u64): Errno {
     case Func.SetVmaAnonName:
       return setAnonName(vm, hva, length, arg == 0 ? 0 : VMA_NAMED, arg);
     case Func.Mlock:
-      return mlock(vm, hva, length);
+      return mlock(vm, hva, length, false);
     case Func.Munlock:
       return munlock(vm, hva, length);
     case Func.MprotectNone:
