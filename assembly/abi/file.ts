@@ -23,3 +23,7 @@ export enum GmemFlag {
 
 /** Ours, besides the caller's flags: the file keeps attributes of its pages itself. */
 export const GMEM_ATTRIBUTES = 0x100;
+
+/** Modes of fallocate(2), linux include/uapi/linux/falloc.h. */
+export const FALLOC_KEEP_SIZE = 1;
+export const FALLOC_PUNCH_HOLE = 2;

@@ -13,13 +13,13 @@
 //
 // Page 0 of a file has the number VPN_BASE + first here. Home is its first place. RAM that is a file is mapped congruent:
 // `first` is chosen so that a chunk of the file is a chunk of its home, and who has the lock of the one has the other.
-// A VM that maps a file in a second place, or not congruent, has one lock for all of its chunks (VM_LOCK_MASK 0).
+// A VM that maps a file in a second place, or not congruent, has one lock for all of its chunks (VM_LOCK_BITS 0).
 //
 // In a file's chunk Backed = in memory, Zero = in memory, of zeros, and not up to date: allocated by fallocate and not
 // used yet, so nobody sees a page there. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.
 import { FileKind } from '../abi/file';
 import { Counter, EventKind } from '../abi/events';
-import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VM_LOCK_MASK, VPN_BASE } from '../base/layout';
+import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VM_LOCK_BITS, VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { max, min } from '../base/math';
 import { self } from '../base/thread';
@@ -223,7 +223,7 @@ export function fileMap(name: u64, pages: u64): bool {
   }
   store<u64>(p, load<u64>(p, 8) + pages, 8);
   if (load<u64>(file, HOME) == 0) store<u64>(file, place, HOME);
-  if (place != load<u64>(file, HOME) || (place & 511) != 0) store<u32>(fileOwner(file), 0, VM_LOCK_MASK);
+  if (place != load<u64>(file, HOME) || (place & 511) != 0) store<u32>(fileOwner(file), 0, VM_LOCK_BITS);
   return true;
 }
 

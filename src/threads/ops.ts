@@ -1,8 +1,14 @@
 // A program after its check: numbers as numbers, names as codes. It survives structured clone.
 
+import type { Ptr } from '../core/exports.ts';
+
+/** What the VMM's thread asks of the kernel about the VM's memory. */
+export type CallKind = 'region' | 'dirtyLog' | 'clearLog' | 'attributes' | 'fallocate';
 export type OpKind =
+  | CallKind
   | 'load'
   | 'store'
+  | 'fetchAdd'
   | 'fetch'
   | 'touch'
   | 'fill'
@@ -19,15 +25,23 @@ export interface Op {
   readonly kind: OpKind;
   readonly gpa: bigint;
   readonly len: bigint;
-  /** Of load and store. */
+  /** Of load, store and fetchAdd. */
   readonly size: 1 | 2 | 4 | 8;
-  /** Value of a store, `arg` of a request. */
+  /**
+   * Value of a store, `arg` of a request; hva of a region, first page of a log to be cleared, attributes, the file of
+   * fallocate.
+   */
   readonly value: bigint;
   readonly byte: number;
   readonly isWrite: boolean;
   readonly bytes: Uint8Array;
-  /** Function code as the device of this VM's generation numbers it; of vmm the engine's own. */
+  /**
+   * Function code as the device of this VM's generation numbers it; of vmm the engine's own. The slot of a region or a log,
+   * flags of attributes, the mode of fallocate.
+   */
   readonly func: bigint;
+  /** Of a region besides. */
+  readonly more?: { readonly flags: number; readonly file: Ptr; readonly offset: bigint };
 }
 export interface RepeatOp {
   readonly kind: 'repeat';
@@ -39,6 +53,8 @@ export interface RepeatOp {
 export type ProgramOp = Op | RepeatOp;
 
 export const isRequest = (op: Op): boolean => op.kind === 'named' || op.kind === 'raw';
+const CALLS: readonly OpKind[] = ['region', 'dirtyLog', 'clearLog', 'attributes', 'fallocate'];
+export const isCall = ({ kind }: Op): boolean => CALLS.includes(kind);
 export const plainOps = (ops: readonly ProgramOp[]): readonly Op[] =>
   ops.flatMap((op) => (op.kind === 'repeat' ? op.ops : [op]));
 
