@@ -109,6 +109,9 @@ export type Exit =
   /** Instruction fetch where there is no slot: KVM_EXIT_INTERNAL_ERROR, suberror 1. */
   | { readonly reason: 'INTERNAL_ERROR'; readonly gpa: Gpa };
 
+/** What the guest means by an access, where it says so itself: an encryption bit of its page tables. */
+export type MemoryKind = 'private' | 'shared';
+
 /** A guest access. `exits` has what went to the VMM and was not claimed by a device; `value` is 0 for stores. */
 export type Access =
   | { readonly ok: true; readonly value: bigint; readonly exits: readonly Exit[] }

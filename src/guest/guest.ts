@@ -1,8 +1,10 @@
 // The guest: its vCPUs, who act when they are called, and the driver.
 import type { Gpa } from '../address.ts';
+import { gpa as gpaOf } from '../address.ts';
 import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
-import type { Access, AddressLike, Exit, LoopEnd, Size, Verified } from '../types.ts';
+import { type HypercallExit, type MapGpaRange, mapGpaRangeExit } from '../hypercall.ts';
+import type { Access, AddressLike, Exit, LoopEnd, MemoryKind, Size, Verified } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { Driver } from './driver.ts';
 import { Requests } from './requests.ts';
@@ -13,15 +15,21 @@ export interface OnCpu {
   /** The vCPU that acts. Default 0. */
   readonly cpu?: number;
 }
+export interface OnKind extends OnCpu {
+  /** The kind of memory that the guest means; an access to the other kind is a MEMORY_FAULT exit. */
+  readonly as?: MemoryKind;
+}
 export type Range = OnCpu & Span;
 
 export class Guest {
   readonly driver: Driver;
   readonly pvmemcontrol: Requests;
+  readonly #vm: Vm;
   readonly #vcpus: readonly Vcpu[];
 
   constructor(vm: Vm) {
     const { core } = vm.host;
+    this.#vm = vm;
     this.#vcpus = Array.from(
       { length: vm.cpus },
       (_, cpu) => new Vcpu(core, core.x.runOf(vm.ptr, cpu) >>> 0),
@@ -44,12 +52,12 @@ export class Guest {
   }
 
   /** One load. An access over a page border is one access with up to two exits. */
-  load(gpa: AddressLike, size: AccessSize, on: OnCpu = {}): Access {
-    return this.vcpu(on.cpu).load(gpa, size);
+  load(gpa: AddressLike, size: AccessSize, on: OnKind = {}): Access {
+    return this.vcpu(on.cpu).load(gpa, size, on.as);
   }
 
-  store(gpa: AddressLike, size: AccessSize, value: bigint | number, on: OnCpu = {}): Access {
-    return this.vcpu(on.cpu).store(gpa, size, value);
+  store(gpa: AddressLike, size: AccessSize, value: bigint | number, on: OnKind = {}): Access {
+    return this.vcpu(on.cpu).store(gpa, size, value, on.as);
   }
 
   /** A locked addition: `value` of the answer is what was there. SlatboxError SLB-022 over a page border. */
@@ -60,6 +68,19 @@ export class Guest {
   /** What the VMM answers for reads, of any vCPU, that leave the guest and no device claims; without it they read as ones. */
   onMmioRead(answer: ((gpa: Gpa, len: number) => Uint8Array) | undefined): void {
     for (const vcpu of this.#vcpus) vcpu.onMmioRead = answer;
+  }
+
+  /**
+   * KVM_HC_MAP_GPA_RANGE: the guest asks for memory to become private or shared. `ret` is what it gets: of KVM at once, or
+   * of the VMM (`vm.onHypercall`) after the exit.
+   */
+  mapGpaRange(o: MapGpaRange & OnCpu): { readonly ret: bigint; readonly exit?: HypercallExit } {
+    const { host, kvm, onHypercall } = this.#vm;
+    const call = { gpa: gpaOf(o.gpa), pages: BigInt(o.pages), toPrivate: o.toPrivate, cpl: o.cpl };
+    const exit = mapGpaRangeExit(call, kvm.hypercalls);
+    if (typeof exit === 'number') return { ret: BigInt(exit) };
+    host.core.x.vcpuHypercall(this.run(o.cpu), ...exit.args);
+    return { ret: onHypercall(exit), exit };
   }
 
   /** An instruction fetch, of one byte. */
