@@ -26,6 +26,7 @@ export type {
   PageTypesOptions,
   SmapsRollup,
 } from './observe/proc-types.ts';
+export * from './paging/index.ts';
 export type {
   Action,
   Builtin,

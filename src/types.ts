@@ -216,9 +216,17 @@ export interface WalkEntry {
   readonly read: boolean;
   readonly write: boolean;
   readonly execute: boolean;
+  /** Bit 10, which counts with mode-based execute only: KVM leaves it 0. */
+  readonly userExecute: boolean;
   /** 0 UC, 1 WC, 4 WT, 5 WP, 6 WB; leaf entries only. */
   readonly memoryType: number;
   readonly ignorePat: boolean;
+  /** Bit 8: some access went through this entry. */
+  readonly accessed: boolean;
+  /** Bit 9 of leaf entries: some write did. */
+  readonly dirty: boolean;
+  /** Why using the entry is an EPT misconfiguration, left out where it is none. */
+  readonly misconfiguration?: string;
   /** Address bits 51…12: next table, or the frame. */
   readonly address: Hpa;
 }
