@@ -1,11 +1,16 @@
 // The public API: one written list. Values first, then types.
 
-export type { Gfn, Gpa, Hpa, Hva, Pfn } from './address.ts';
-export { formatAddress, gpa, hex, hpa, hva } from './address.ts';
+export type { Gfn, Gpa, Gva, Hpa, Hva, Pfn } from './address.ts';
+export { formatAddress, gpa, gva, hex, hpa, hva } from './address.ts';
 export type { Place } from './errors.ts';
 export { SlatboxError } from './errors.ts';
 export { Driver } from './guest/driver.ts';
+export type { VirtualOptions } from './guest/guest.ts';
+export type { GuestMapping, GuestPageSize } from './guest/page-tables.ts';
+export { PageTables } from './guest/page-tables.ts';
 export type { DriverPort } from './guest/port.ts';
+export type { AtPrivilege, VirtualAccess, VirtualStop, VirtualWalk } from './guest/virtual.ts';
+export { VirtualCpu } from './guest/virtual.ts';
 export type { Checkpoint, Region } from './machine.ts';
 export { createHost, createSandbox, Host, threadsMissing, Vm } from './machine.ts';
 export type {
