@@ -183,6 +183,7 @@ describe('imports › web', () => {
     'errors',
     'types',
     'scenario/index',
+    'paging/index',
     'scenario/actions',
     'requests',
   ].map((m) => `src/${m}.ts`);

@@ -37,9 +37,9 @@ export interface SlatAccess {
 }
 
 /** Basic exit reasons. */
-export const EXIT_EPT_VIOLATION = 48;
-export const EXIT_EPT_MISCONFIGURATION = 49;
-export const EXIT_PML_FULL = 62;
+const EXIT_EPT_VIOLATION = 48;
+const EXIT_EPT_MISCONFIGURATION = 49;
+const EXIT_PML_FULL = 62;
 
 export type EptStop =
   | { readonly kind: 'violation'; readonly exit: 48; readonly level: number; readonly qualification: number }

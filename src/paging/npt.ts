@@ -5,16 +5,16 @@ import { type LongModeFeatures, type LongModeRights, walkLongMode } from './long
 import { inPlace, type Reference, type TableMemory, type Unreadable } from './tables.ts';
 
 /** Exit code VMEXIT_NPF. */
-export const EXIT_NPF = 0x400;
+const EXIT_NPF = 0x400;
 
 /** Bits of EXITINFO1 of a nested page fault. Those from 34 on, and 31, are of SEV-SNP: no walk here sets them. */
-export const NPF_PRESENT = 1n << 0n;
-export const NPF_WRITE = 1n << 1n;
-export const NPF_USER = 1n << 2n;
-export const NPF_RESERVED = 1n << 3n;
-export const NPF_FETCH = 1n << 4n;
-export const NPF_FINAL = 1n << 32n;
-export const NPF_GUEST_TABLE = 1n << 33n;
+const NPF_PRESENT = 1n << 0n;
+const NPF_WRITE = 1n << 1n;
+const NPF_USER = 1n << 2n;
+const NPF_RESERVED = 1n << 3n;
+const NPF_FETCH = 1n << 4n;
+const NPF_FINAL = 1n << 32n;
+const NPF_GUEST_TABLE = 1n << 33n;
 
 export type NptStop =
   | {
