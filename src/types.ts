@@ -238,7 +238,14 @@ export interface Walk {
   readonly hpa: Hpa | undefined;
   /** What is behind the gpa, whether the SLAT maps it or not. */
   readonly slot:
-    | { readonly id: number; readonly gpa: Gpa; readonly size: number; readonly hva: Hva }
+    | {
+        readonly id: number;
+        readonly gpa: Gpa;
+        readonly size: number;
+        readonly hva: Hva;
+        /** KVM_MEM_READONLY: the guest reads it, and its stores are MMIO. */
+        readonly readonly: boolean;
+      }
     | undefined;
   readonly hva: Hva | undefined;
   /** Page letter (docs/linux-rules.md): `a` anonymous, `H` part of a huge page …, `-` no slot. */

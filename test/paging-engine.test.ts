@@ -1,5 +1,5 @@
 // The walker of a processor over the engine's own tables: it comes to the same place, is stopped where the engine sees a
-// violation, and meets no entry that is misconfigured. Random guests; a failure names its seed (fast-check).
+// violation, sets the same bits, and meets no entry that is misconfigured. Random guests; a failure names its seed (fast-check).
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -7,6 +7,7 @@ import {
   decodeEptEntry,
   decodeEptPointer,
   type EptWalk,
+  PageModificationLog,
   type SlatAccess,
   type TableMemory,
   type Vm,
@@ -42,7 +43,19 @@ function wholeTree(vm: Vm): { leaves: number; wrong: string[] } {
 }
 
 type Operation = readonly [
-  'load' | 'store' | 'fetch' | 'dontneed' | 'free' | 'pageout' | 'none' | 'read-only' | 'writable',
+  (
+    | 'load'
+    | 'store'
+    | 'fetch'
+    | 'dontneed'
+    | 'free'
+    | 'pageout'
+    | 'none'
+    | 'read-only'
+    | 'writable'
+    | 'log'
+    | 'harvest'
+  ),
   /** First page and number of pages. */
   number,
   number,
@@ -58,11 +71,19 @@ const operation: fc.Arbitrary<Operation> = fc.tuple(
     'none',
     'read-only',
     'writable',
+    'log',
+    'harvest',
   ),
   // Mostly the same few pages, at borders of 2 MiB.
   fc.oneof(fc.integer({ min: 500, max: 530 }), fc.integer({ min: 0, max: PAGES - 65 })),
   fc.oneof(fc.constantFrom(1, 2, 64), fc.integer({ min: 1, max: 64 })),
 );
+
+/** KVM_MEM_LOG_DIRTY_PAGES of the one slot. */
+function startLog(vm: Vm): void {
+  const region = { slot: 0, flags: 1, guestPhysAddr: 0, memorySize: RAM, userspaceAddr: hvaAt(vm, 0) };
+  expect(vm.kvm.setUserMemoryRegion(region)).toBe(0);
+}
 
 function carryOut(vm: Vm, [what, page, pages]: Operation): void {
   const gpa = BigInt(page * PAGE);
@@ -82,6 +103,12 @@ function carryOut(vm: Vm, [what, page, pages]: Operation): void {
     case 'read-only':
     case 'writable':
       vm.vmm.mprotect(hva, len, prot[what]);
+      break;
+    case 'log':
+      startLog(vm);
+      break;
+    case 'harvest':
+      vm.kvm.getDirtyLog(0);
       break;
     default:
       vm.vmm.madvise(hva, len, what);
@@ -116,6 +143,9 @@ describe.each(BUILDS)('paging over the engine’s tables › %s', (_name, build)
             attempt(vm, gpa, kind);
             if (outcome.kind === 'ok') {
               expect([outcome.hpa, violations(vm) - before]).toEqual([seen.hpa, 0]);
+              expect(vm.observe.walk(gpa).entries.map((e) => e.value)).toEqual(
+                references.map((r) => r.after),
+              );
             } else {
               expect([outcome.kind, violations(vm) - before]).toEqual(['violation', 1]);
             }
@@ -126,4 +156,27 @@ describe.each(BUILDS)('paging over the engine’s tables › %s', (_name, build)
     );
     await fc.assert(property, { numRuns: 30 });
   }, 60_000);
+
+  it('a dirty log: the walker sets D at the first write, where the engine does, and its log has the same pages', async () => {
+    const vm = await machine(build, { memory: RAM });
+    const written = [3, 5, 9, 600];
+    for (const page of written) vm.guest.store(page * PAGE, 8, 1);
+    startLog(vm);
+    // What the walker sets stays out of the engine's tables.
+    const set = new Map<bigint, bigint>();
+    const { read } = tablesOf(vm);
+    const memory: TableMemory = {
+      read: (at) => set.get(at) ?? read(at),
+      write: (at, value) => set.set(at, value).has(at),
+    };
+    const log = new PageModificationLog();
+    const { eptp } = vm.observe.walk(0n);
+    for (const page of [9, 3, 3, 600]) {
+      walkEpt({ eptp, memory, log }, BigInt(page * PAGE), { kind: 'write' });
+      vm.guest.store(page * PAGE, 8, 2);
+    }
+    expect([...set].map(([at]) => read(at))).toEqual([...set].map(([, value]) => value));
+    expect(log.drain().map((gpa) => Number(gpa) / PAGE)).toEqual([9, 3, 600]);
+    expect([...vm.kvm.getDirtyLog(0).pages]).toEqual([3, 9, 600]);
+  });
 });

@@ -10,7 +10,7 @@ import {
   type Vm,
 } from '../src/index.ts';
 import { done, efault, mmio, ones, protect } from './support/accesses.ts';
-import { BUILDS, GIB, letters, MIB, machine, PAGE } from './support/machines.ts';
+import { BUILDS, GIB, hvaAt, letters, MIB, machine, PAGE } from './support/machines.ts';
 
 const MMIO = BigInt(3 * GIB);
 /** The guest's tables. */
@@ -212,6 +212,49 @@ describe.each(BUILDS)('virtual › %s', (_name, build) => {
       expect(new VirtualCpu(vm.guest.vcpu(), slat(0x40n), paging).load(GVA, 1)).toEqual(efault(at, true));
       protect(vm, TABLES, 3);
       expect(new VirtualCpu(vm.guest.vcpu(), slat(0x40n), paging).load(GVA, 1)).toMatchObject({ ok: true });
+    });
+
+    it('page tables in a read-only slot: read, and their bits stay as they are', async () => {
+      const vm = await machine(build);
+      const { cpu, tables } = onePage(vm);
+      const ROM = BigInt(GIB);
+      const region = { slot: 5, guestPhysAddr: ROM, memorySize: 4 * PAGE, userspaceAddr: hvaAt(vm, TABLES) };
+      expect(vm.kvm.setUserMemoryRegion({ ...region, flags: 2 })).toBe(0);
+      // The same tables as ROM: tables of other levels are where they were, so level 3 to 1 are RAM still.
+      const rom = vm.guest.virtual({ cr3: ROM });
+      const before = vm.observe.counters()['exits.mmio'];
+      expect(rom.store(GVA, 8, 1)).toEqual({ ...done(), gpa: GPA });
+      expect(vm.observe.counters()['exits.mmio']).toBe(before);
+      expect([4, 3, 2, 1].map((l) => entryOf(vm, l) & 0xfffn)).toEqual([7n, 0x27n, 0x27n, 0x67n]);
+      expect(tables.cr3).not.toBe(ROM);
+      cpu.load(GVA, 1);
+      expect(entryOf(vm, 4) & 0xfffn).toBe(0x27n);
+    });
+
+    it('a walk dirties the tables’ pages in the dirty log, though no bit of theirs changes', async () => {
+      const vm = await machine(build);
+      const { cpu } = onePage(vm);
+      cpu.store(GVA, 1, 1);
+      const [slot] = vm.kvm.memslots();
+      const region = {
+        slot: slot?.id ?? 0,
+        guestPhysAddr: 0,
+        memorySize: slot?.size ?? 0,
+        userspaceAddr: slot?.hva ?? 0,
+      };
+      expect(vm.kvm.setUserMemoryRegion({ ...region, flags: 1 })).toBe(0);
+      expect([...vm.kvm.getDirtyLog(region.slot).pages]).toEqual([]);
+      cpu.load(GVA, 1);
+      const first = Number(TABLES / 4096n);
+      expect([...vm.kvm.getDirtyLog(region.slot).pages]).toEqual([first, first + 1, first + 2, first + 3]);
+      cpu.store(GVA, 1, 1);
+      expect([...vm.kvm.getDirtyLog(region.slot).pages]).toEqual([
+        Number(GPA / 4096n),
+        first,
+        first + 1,
+        first + 2,
+        first + 3,
+      ]);
     });
 
     it('the page itself: EFAULT with the gpa, and the dirty bit is there already', async () => {

@@ -116,15 +116,16 @@ export class VirtualCpu {
   #readEntry(gpa: bigint): bigint | Exit {
     const { slot, eptp } = this.#slat(gpa);
     if (!slot) return { reason: 'INTERNAL_ERROR', gpa: gpa as Gpa };
-    const entry = this.#vcpu.load(gpa, 8);
-    if (!entry.ok) return entry.exit;
-    // With accessed and dirty bits in the SLAT, what a processor does with guest tables are writes, changed or not.
-    const exit = decodeEptPointer(eptp).accessedDirty ? this.#writeEntry(gpa, entry.value) : undefined;
-    return exit ?? entry.value;
+    // With accessed and dirty bits in the SLAT, what a processor does with guest tables are writes, changed or not. In
+    // ROM that is a violation; KVM then carries the instruction out, and reads the tables.
+    const asWrite = decodeEptPointer(eptp).accessedDirty && !slot.readonly;
+    const entry = asWrite ? this.#vcpu.fetchAdd(gpa, 8, 0) : this.#vcpu.load(gpa, 8);
+    return entry.ok ? entry.value : entry.exit;
   }
 
   /** In a read-only slot nothing is stored, and the walk goes on: KVM sets no accessed and dirty bits in ROM. */
   #writeEntry(gpa: bigint, value: bigint): Exit | undefined {
+    if (this.#slat(gpa).slot?.readonly) return undefined;
     const stored = this.#vcpu.store(gpa, 8, value);
     return stored.ok ? undefined : stored.exit;
   }
@@ -157,12 +158,12 @@ export class VirtualCpu {
     return { ok: true, value: sum, gpa: low as Gpa, exits };
   }
 
-  /** Why a store to RAM at gpa cannot be, found out by storing what is there. */
+  /** Why a store to RAM at gpa cannot be: found out by one that changes nothing. */
   #refused(gpa: bigint): Exit | undefined {
-    if (!this.#slat(gpa).slot) return undefined;
-    const byte = this.#vcpu.load(gpa, 1);
-    const stored = byte.ok ? this.#vcpu.store(gpa, 1, byte.value) : byte;
-    return stored.ok ? undefined : stored.exit;
+    const { slot } = this.#slat(gpa);
+    if (!slot || slot.readonly) return undefined;
+    const access = this.#vcpu.fetchAdd(gpa, 1, 0);
+    return access.ok ? undefined : access.exit;
   }
 }
 

@@ -1,6 +1,7 @@
 // One SLAT walk, entry by entry. Reference: Intel SDM vol. 3, EPT paging structures.
+import { MemFlag } from '../../assembly/abi/kvm.ts';
 import type { Gpa, Hpa, Hva } from '../address.ts';
-import { SLOT_BASE, SLOT_END, SLOT_ID, SLOT_VPN, VM_ROOT } from '../core/layout.ts';
+import { SLOT_BASE, SLOT_END, SLOT_FLAGS, SLOT_ID, SLOT_VPN, VM_ROOT } from '../core/layout.ts';
 import { decodeEptEntry } from '../paging/ept-entry.ts';
 import { levelIndex, levelSize } from '../paging/tables.ts';
 import type { Walk, WalkEntry } from '../types.ts';
@@ -36,6 +37,7 @@ export function readWalk(vm: Vm, gpa: Gpa): Walk {
     gpa: (first << 12n) as Gpa,
     size: Number((core.readU64(slotAt + SLOT_END) - first) << 12n),
     hva: (core.readU64(slotAt + SLOT_VPN) << 12n) as Hva,
+    readonly: (core.readU32(slotAt + SLOT_FLAGS) & MemFlag.Readonly) !== 0,
   };
   return { ...base, slot };
 }
