@@ -1,14 +1,16 @@
 // The guest: its vCPUs, who act when they are called, and the driver.
-import type { Gpa } from '../address.ts';
-import { gpa as gpaOf } from '../address.ts';
+import { type Gpa, gpa as gpaOf } from '../address.ts';
 import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
 import { type HypercallExit, type MapGpaRange, mapGpaRangeExit } from '../hypercall.ts';
+import type { GuestPaging } from '../paging/guest.ts';
 import type { Access, AddressLike, Exit, LoopEnd, MemoryKind, Size, Verified } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { Driver } from './driver.ts';
+import { PageTables } from './page-tables.ts';
 import { Requests } from './requests.ts';
 import { type AccessSize, type Span, Vcpu } from './vcpu.ts';
+import { VirtualCpu } from './virtual.ts';
 import { VmPort } from './vm-port.ts';
 
 export interface OnCpu {
@@ -20,6 +22,8 @@ export interface OnKind extends OnCpu {
   readonly as?: MemoryKind;
 }
 export type Range = OnCpu & Span;
+/** Control registers of a vCPU with paging on. */
+export type VirtualOptions = OnCpu & Omit<GuestPaging, 'cr3'> & { readonly cr3?: AddressLike };
 
 export class Guest {
   readonly driver: Driver;
@@ -44,6 +48,17 @@ export class Guest {
     if (vcpu) return vcpu;
     const hint = `this VM has ${this.#vcpus.length}, from 0 on`;
     throw new SlatboxError('SLB-023', `there is no vCPU ${cpu}`, hint);
+  }
+
+  /** A vCPU that translates linear addresses by the guest's own page tables. SlatboxError SLB-023. */
+  virtual({ cpu, cr3, ...rest }: VirtualOptions = {}): VirtualCpu {
+    const paging = cr3 === undefined ? rest : { ...rest, cr3: gpaOf(cr3) };
+    return new VirtualCpu(this.vcpu(cpu), (gpa) => this.#vm.observe.walk(gpa), paging);
+  }
+
+  /** Page tables for it, made by stores of a vCPU in pages of RAM from `at` on. SlatboxError SLB-023, SLB-060. */
+  pageTables(o: OnCpu & { readonly at: AddressLike; readonly levels?: 4 | 5 }): PageTables {
+    return new PageTables(this.vcpu(o.cpu), o.at, o.levels ?? 4);
   }
 
   /** The run record of a vCPU. SlatboxError SLB-023. */
