@@ -5,6 +5,7 @@
 // ╒═ file, an arena page; VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VM_TREE_LOCK as in a VM's record ═╕
 // │ 24 file made before this one u32 │ 28 places u32 │ 32 kind u32 │ 36 flags u32                 │
 // │ 40 size in bytes u64 │ 48 descriptors u32 │ 52 owner u32 │ 56 home u64 │ 64 first u32         │
+// │ 68 allocating u32: fallocate is at work                                                       │
 // │ 1024 places of 16 bytes: vpn of the page that is VPN_BASE in the file i64, pages mapped u64    │
 // ╘═══════════════════════════════════════════════════════════════════════════════════════════════╛
 // Owner: the VM whose VMM has made the file, is charged for its pages, and alone can map it. Descriptors: how many of
@@ -42,6 +43,7 @@ export const FILE_DESCRIPTORS: usize = 48;
 const OWNER: usize = 52;
 const HOME: usize = 56;
 export const FILE_FIRST: usize = 64;
+export const FILE_ALLOCATING: usize = 68;
 const PLACE: usize = 1024;
 const PLACE_SIZE: usize = 16;
 /** Places in which a file can be mapped, each at another distance between its pages and the VMM's. */
