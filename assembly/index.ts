@@ -1,9 +1,10 @@
 // The export list, grouped by room. src/core/exports.ts is the same contract for TypeScript.
-export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0, vmUndo } from './vm';
+export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0, vmSetKvm, vmUndo } from './vm';
 export { runOf, threadAttach } from './base/thread';
 export { threadsFold, threadsStart } from './vcpu/threads';
 export { vcpuProgram } from './vcpu/program';
 export { vcpuLoad, vcpuStore } from './vcpu/access';
+export { vcpuAdd } from './vcpu/locked';
 export {
   vcpuFill, vcpuLoadAt, vcpuRequest, vcpuRequestAt, vcpuStoreAt, vcpuStride, vcpuTouch, vcpuVerify,
 } from './vcpu/loops';
@@ -27,7 +28,13 @@ export { madvise, mprotect, setAnonName } from './mm/syscalls';
 export { munmap } from './mm/unmap';
 export { vmaFind, vmaNext } from './mm/vma';
 export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
-export { slotOf } from './memslot/table';
+export { ramOf } from './memslot/ram';
+export { slotAt, slotById, slotOf } from './memslot/table';
+export { isMixed, isPrivate, nextPrivate, nextShared } from './memslot/attributes';
+export { setMemoryRegion } from './kvm/region';
+export { setMemoryAttributes } from './kvm/attributes';
+export { dirtyClear, dirtyClearable, dirtyGet, dirtyPages, dirtyTaken } from './kvm/dirty-log';
+export { invalidateBegin, invalidateEnd } from './kvm/invalidate';
 export { pageCounts, pageFlags } from './observe/page-flags';
 export { pagemap, pagemapNext } from './observe/pagemap';
 export { giganticLeaves, walkEntry } from './observe/walk';

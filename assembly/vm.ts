@@ -3,7 +3,7 @@ import {
   DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FILES, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SHARED, HOST_SWAP, HOST_TABLES,
   HOST_VM_COUNT, LOCK_COUNT, TABLE_SIZE, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_HUGETLB_PAGES, VM_ID,
   VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_ROOT, VM_SIZE,
-  VM_SLOT_COUNT, VM_SLOTS, VM_TABLES_STAY, VPN_BASE,
+  VM_GFN_MAX, VM_GMEM_PROFILE, VM_PML, VM_RAM, VM_SLOT_COUNT, VM_TABLES_STAY, VM_TYPE, VPN_BASE,
 } from './base/layout';
 import { Errno } from './abi/errno';
 import { FileKind } from './abi/file';
@@ -12,7 +12,10 @@ import { arenaGet, arenaGetContiguous, arenaPutContiguous } from './frames/arena
 import { SHARED_SIZE } from './frames/shared';
 import { GIGANTIC, giganticInit } from './frames/gigantic';
 import { GROUP, poolFresh, poolInit, poolStackBytes } from './frames/pool';
-import { SLOT_END, SLOT_SIZE, slotAppend } from './memslot/table';
+import { setMemoryRegion } from './kvm/region';
+import { min } from './base/math';
+import { ramAppend } from './memslot/ram';
+import { slotsExit, slotsInit } from './memslot/table';
 import { VM_HUGEPAGE, VM_HUGETLB, VM_SHARED, VMA_FILE, VMA_GIGANTIC } from './abi/vm-flags';
 import { chargeInit } from './mm/charge';
 import { fileCreate, fileDelete, fileEnd, fileOwner, fileRoom } from './mm/file';
@@ -90,7 +93,7 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   store<u32>(vm, id, VM_ID);
   store<u32>(vm, gibs, VM_DIR_LEN);
   store<u32>(vm, <u32>arenaGetContiguous(dirPages(gibs)), VM_DIR);
-  store<u32>(vm, <u32>arenaGet(), VM_SLOTS);
+  store<u32>(vm, <u32>arenaGet(), VM_RAM);
   store<u32>(vm, cpus, VM_CPUS);
   store<u32>(vm, names ? 1 : 0, VM_NAMES);
   store<u32>(vm, maxMaps, VM_MAX_MAPS);
@@ -99,7 +102,7 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   store<u32>(vm, abi, VM_DEV_ABI);
   store<u64>(vm, bar0, VM_BAR0);
   chargeInit(vm);
-  if (load<u32>(vm, VM_DIR) == 0 || load<u32>(vm, VM_SLOTS) == 0 || !vmaInit(vm) || !slatInit(vm)) {
+  if (load<u32>(vm, VM_DIR) == 0 || load<u32>(vm, VM_RAM) == 0 || !slotsInit(vm) || !vmaInit(vm) || !slatInit(vm)) {
     pagesPut(vm);
     return 0;
   }
@@ -112,16 +115,17 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
 }
 
 /**
- * Map a RAM region: `pages` at VPN_BASE + offset, and the slot for it at gfn. What it maps is told by its flags: with
+ * Map a RAM region: `pages` at VPN_BASE + offset, and the slot for it at gfn, or slots, of a size that KVM takes. What it maps is told by its flags: with
  * VMA_FILE a new memfd (private hugetlb memory has none that counts), else anonymous memory.
  */
 export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u32): Errno {
   const vpn = VPN_BASE + offset;
-  if (!slotAppend(vm, gfn, pages, vpn)) return Errno.EINVAL;
-  // The slot before ends in the leaf table in which this one begins: chunks that share it share a lock.
-  const n = load<u32>(vm, VM_SLOT_COUNT);
-  const slot = <usize>load<u32>(vm, VM_SLOTS) + <usize>(n - 1) * SLOT_SIZE;
-  if (n > 1 && load<u64>(slot - SLOT_SIZE, SLOT_END) > (gfn & ~(<u64>511))) store<u32>(vm, 511, VM_LOCK_MASK);
+  if (!ramAppend(vm, gfn, pages, vpn)) return Errno.EINVAL;
+  for (let done: u64 = 0; done < pages; done += SLOT_PAGES) {
+    const bytes = min(pages - done, SLOT_PAGES) << 12;
+    const errno = setMemoryRegion(vm, false, load<u32>(vm, VM_SLOT_COUNT), 0, (gfn + done) << 12, bytes, (vpn + done) << 12, 0, 0);
+    if (errno != Errno.OK) return errno;
+  }
   if ((flags & VM_HUGEPAGE) != 0) store<u32>(vm, 1, VM_TABLES_STAY);
   if ((flags & VM_HUGETLB) != 0) store<u32>(vm, (flags & VMA_GIGANTIC) != 0 ? GIGANTIC : GROUP, VM_HUGETLB_PAGES);
   let file: usize = 0;
@@ -131,6 +135,9 @@ export function vmAddRam(vm: usize, gfn: u64, pages: u64, offset: u64, flags: u3
   }
   return map(vm, vpn, pages, flags, file);
 }
+
+/** 4 TiB: a multiple of all page sizes below KVM_MEM_MAX_NR_PAGES. */
+const SLOT_PAGES: u64 = 1 << 30;
 
 /** Take back the VM made last, which nobody has used yet: there was no room for all of its RAM regions. */
 export function vmUndo(vm: usize): void {
@@ -143,9 +150,18 @@ export function vmUndo(vm: usize): void {
 /** The metadata pages of a VM without page state, as far as it has them. */
 function pagesPut(vm: usize): void {
   arenaPutContiguous(load<u32>(vm, VM_DIR), dirPages(load<u32>(vm, VM_DIR_LEN)));
-  arenaPutContiguous(load<u32>(vm, VM_SLOTS), 1);
+  arenaPutContiguous(load<u32>(vm, VM_RAM), 1);
+  slotsExit(vm);
   arenaPutContiguous(load<u32>(vm, VM_ROOT), 1);
   vmaExit(vm);
+}
+
+/** What KVM is asked for when it makes the VM: where guest-physical addresses end, abi/kvm.ts VmType and GmemProfile, and whether dirty logs use page-modification logging. */
+export function vmSetKvm(vm: usize, gfns: u64, type: u32, profile: u32, pml: bool): void {
+  store<u64>(vm, gfns, VM_GFN_MAX);
+  store<u32>(vm, type, VM_TYPE);
+  store<u32>(vm, profile, VM_GMEM_PROFILE);
+  store<u32>(vm, pml ? 1 : 0, VM_PML);
 }
 
 /** The register window moves. */

@@ -70,3 +70,4 @@ export type {
   Tally,
 } from './threads/program.ts';
 export type * from './types.ts';
+export type { MemoryAttributes, MemoryRegion, MemoryRegion2, Memslot } from './vmm/kvm.ts';

@@ -40,6 +40,7 @@ export type BackingKind =
   | 'hugetlb_1g'
   | 'hugetlb_1g_shared';
 export type AbiName = 'pvmemcontrol' | 'memctl';
+export type GmemProfileName = 'A' | 'B' | 'C' | 'D';
 
 export interface RamRegion {
   readonly gpa: AddressLike;
@@ -67,6 +68,14 @@ export interface VmOptions {
   readonly memoryLimit?: Size;
   /** memory.swap.max: swap of its RAM and its files. Omitted: no limit. */
   readonly swapLimit?: Size;
+  /** KVM_CREATE_VM: 0 an ordinary VM, 1 KVM_X86_SW_PROTECTED_VM, which has private memory. Default 0. */
+  readonly vmType?: 0 | 1;
+  /** Which generation of guest_memfd KVM has: first posting, Linux 6.8, Linux 6.18, conversion on the file. Default `B`. */
+  readonly gmemProfile?: GmemProfileName;
+  /** Width of guest-physical addresses (MAXPHYADDR), up to which slots may reach. Default 46, at most 52; a walk has 48. */
+  readonly physBits?: number;
+  /** Dirty logs by page-modification logging, as on processors that have it; else by write protection. Default true. */
+  readonly pml?: boolean;
   /** pvmemcontrol generation. Default `pvmemcontrol`. */
   readonly abi?: AbiName;
 }
@@ -82,6 +91,19 @@ export type Exit =
     }
   /** KVM_RUN = -1/EFAULT with exit_reason 0: the host mapping forbids the access (docs/linux-rules.md R1.1). */
   | { readonly reason: 'EFAULT'; readonly gpa: Gpa; readonly isWrite: boolean }
+  /**
+   * KVM_RUN = -1/EFAULT with KVM_EXIT_MEMORY_FAULT: the page at gpa, of `size` bytes, is to be had in another kind, or not at
+   * all (docs/linux-rules.md R1.1). `flags` 8: as private memory.
+   */
+  | {
+      readonly reason: 'MEMORY_FAULT';
+      readonly gpa: Gpa;
+      readonly flags: bigint;
+      readonly size: number;
+      readonly isWrite: boolean;
+    }
+  /** The page is being invalidated (`kvm.invalidateBegin`): KVM would enter the guest again until that has ended. */
+  | { readonly reason: 'RETRY'; readonly gpa: Gpa; readonly isWrite: boolean }
   /** No host frame could be had, not even by reclaim. The vCPU stands before the access and may be run again. */
   | { readonly reason: 'OUT_OF_MEMORY'; readonly gpa: Gpa; readonly isWrite: boolean }
   /** Instruction fetch where there is no slot: KVM_EXIT_INTERNAL_ERROR, suberror 1. */

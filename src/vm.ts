@@ -4,6 +4,8 @@
 //   [0, 3 GiB)          RAM
 //   [3 GiB, 4 GiB)      device window; BAR0 of pvmemcontrol starts at 0xdffffff0
 //   [4 GiB, …)          RAM that did not fit below 3 GiB
+
+import { GmemProfile } from '../assembly/abi/kvm.ts';
 import { Abi } from '../assembly/abi/pvmemcontrol.ts';
 import { VM_MAY, VM_READ, VM_WRITE } from '../assembly/abi/vm-flags.ts';
 import type { Gpa, Hva } from './address.ts';
@@ -23,6 +25,7 @@ import type { AbiName, BackingKind, Size, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
 import { DeviceView } from './vmm/device.ts';
 import type { Files } from './vmm/files.ts';
+import { Kvm } from './vmm/kvm.ts';
 import { PciBus } from './vmm/pci-bus.ts';
 import type { PciConfigState } from './vmm/pci-config.ts';
 import { Process } from './vmm/process.ts';
@@ -31,12 +34,13 @@ import { RamAccess } from './vmm/ram-access.ts';
 const PAGE = 4096;
 const GIB = 2 ** 30;
 const HVA_BASE = 1n << 44n;
-/** Address space of a VM without RAM, whose VMM maps what it wants itself. */
-const MAPPED_BY_HAND = 1n << 40n;
-const GPA_LIMIT = 1n << 46n;
 const BAR0 = 0xdffffff0;
-/** Slots of a VM, SLOT_MAX of assembly/memslot/table.ts. */
-const SLOTS = 128;
+/** RAM regions of a VM, RAM_MAX of assembly/memslot/ram.ts. */
+const REGIONS = 128;
+/** Guest-physical width when nobody says. */
+const PHYS_BITS = 46;
+/** What the VMM has room for to map besides its RAM regions: 1 TiB of addresses. */
+const MAP_ROOM = 1n << 40n;
 /** Mappings of a VMM besides guest RAM, which vm.max_map_count counts too. */
 const OTHER_MAPS = 30;
 const NO_LIMIT = (1n << 64n) - 1n;
@@ -66,6 +70,7 @@ export class Vm {
   readonly ram: readonly Region[];
   readonly guest: Guest;
   readonly vmm: Process;
+  readonly kvm: Kvm;
   readonly ramAccess: RamAccess;
   readonly bus: Bus;
   readonly pci: PciBus;
@@ -97,11 +102,11 @@ export class Vm {
         `choose multiples of ${pageText}`,
       );
     }
-    if (this.ram.length > SLOTS) {
-      throw new SlatboxError('SLB-025', `${this.ram.length} RAM regions`, `at most ${SLOTS} regions`);
+    if (this.ram.length > REGIONS) {
+      throw new SlatboxError('SLB-025', `${this.ram.length} RAM regions`, `at most ${REGIONS} regions`);
     }
     const last = this.ram.at(-1);
-    const span = last ? BigInt(last.hva - HVA_BASE) + BigInt(last.size) : MAPPED_BY_HAND;
+    const span = (last ? BigInt(last.hva - HVA_BASE) + BigInt(last.size) : 0n) + MAP_ROOM;
     const memlock =
       options.memlock === undefined ? (1n << 64n) - 1n : BigInt(parseSize(options.memlock, 'memlock'));
     const memoryLimit = limitPages(options.memoryLimit, 'memoryLimit');
@@ -124,6 +129,13 @@ export class Vm {
         'at most 32 VMs; give the host more memory',
       );
     }
+    core.x.vmSetKvm(
+      this.ptr,
+      1n << BigInt(physBits(options) - 12),
+      options.vmType ?? 0,
+      GmemProfile[options.gmemProfile ?? 'B'],
+      (options.pml ?? true) ? 1 : 0,
+    );
     const flags = VM_READ | VM_WRITE | VM_MAY | MAPPING_FLAGS[this.backing];
     for (const { gpa, size, hva } of this.ram) {
       const errno = core.x.vmAddRam(
@@ -141,6 +153,7 @@ export class Vm {
     core.x.setSwapMax(this.ptr, swapLimit);
     this.bus = new Bus(core, this.ptr);
     this.vmm = new Process(this);
+    this.kvm = new Kvm(core, this.ptr, this.vmm.files);
     this.ramAccess = new RamAccess(this);
     this.pci = new PciBus({ bar0: BAR0, onBarMove: ({ to }) => core.x.vmSetBar0(this.ptr, BigInt(to)) });
     this.device = new DeviceView(core, this.ptr, this.abi);
@@ -187,6 +200,7 @@ export class Vm {
       ? options.ram.map(({ gpa, size }) => ({ gpa: gpaOf(gpa), size: parseSize(size, 'ram size') }))
       : split(parseSize(options.memory ?? GIB, 'memory'));
     const out: Region[] = [];
+    const limit = 1n << BigInt(physBits(options));
     let hva = HVA_BASE;
     let end = 0n;
     for (const { gpa, size } of wanted) {
@@ -194,8 +208,8 @@ export class Vm {
       const bad =
         size === 0 || size % PAGE !== 0 || gpa % 4096n !== 0n
           ? 'is not made of whole pages'
-          : stop > GPA_LIMIT
-            ? 'ends behind 2^46'
+          : stop > limit
+            ? `ends behind 2^${physBits(options)}`
             : gpa < end
               ? 'is not in order, or overlaps the one before'
               : undefined;
@@ -203,7 +217,7 @@ export class Vm {
         throw new SlatboxError(
           'SLB-024',
           `RAM region at 0x${gpa.toString(16)}, ${size} bytes, ${bad}`,
-          'multiples of 4K, ascending, below 64T',
+          'multiples of 4K, ascending, below 2^physBits',
         );
       }
       // Each region is a mapping of its own with a GiB of nothing around it, congruent to its gpa, so that a
@@ -216,7 +230,6 @@ export class Vm {
     return out;
   }
 
-  /** Number that `digest` mixes: VMAs, page states and contents, SLAT, device registers. */
   /** memory.max in bytes; undefined: no limit. */
   get memoryLimit(): number | undefined {
     return this.#limit(VM_MEMORY_MAX);
@@ -246,6 +259,7 @@ export class Vm {
     this.host.core.x.setSwapMax(this.ptr, limitPages(limit, 'swapLimit'));
   }
 
+  /** Number that `digest` mixes: VMAs, page states and contents, slots, SLAT, device registers. */
   digestNumber(): bigint {
     return BigInt.asUintN(64, this.host.core.x.vmDigest(this.ptr));
   }
@@ -264,6 +278,13 @@ export class Vm {
 /** Whole pages, as Linux takes what is written to memory.max. */
 function limitPages(limit: Size | undefined, what: string): bigint {
   return limit === undefined ? NO_LIMIT : BigInt(Math.floor(parseSize(limit, what) / PAGE));
+}
+
+/** SlatboxError SLB-024. */
+function physBits(options: VmOptions): number {
+  const bits = options.physBits ?? PHYS_BITS;
+  if (Number.isInteger(bits) && bits >= 32 && bits <= 52) return bits;
+  throw new SlatboxError('SLB-024', `physBits is ${bits}`, '32 to 52');
 }
 
 /** [0, 3 GiB) first, the rest from 4 GiB up. */

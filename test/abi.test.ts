@@ -19,6 +19,7 @@ const core: Readonly<Record<string, bigint>> = {
   ...base,
   ...constants('assembly/mm/file.ts'),
   ...constants('assembly/mm/vma.ts'),
+  ...constants('assembly/memslot/ram.ts'),
   ...constants('assembly/memslot/table.ts'),
   ...constants('assembly/observe/stats.ts'),
   ...constants('assembly/observe/page.ts'),
@@ -37,7 +38,7 @@ describe('abi › linear memory', () => {
 
   it.each([
     ['src/vmm/process.ts', 'ZERO_PAGE', base.ZERO_PAGE],
-    ['src/vm.ts', 'SLOTS', constants('assembly/memslot/table.ts').SLOT_MAX],
+    ['src/vm.ts', 'REGIONS', constants('assembly/memslot/ram.ts').RAM_MAX],
     ['src/observe/walk.ts', 'EPTP_BITS', constants('assembly/slat/entry.ts').EPTP_BITS],
   ])('%s: %s', (path, name, value) => {
     expect(value).toBeDefined();
@@ -89,8 +90,16 @@ describe('abi › linear memory', () => {
 
   it.each([['HOST_'], ['VM_']])('fields of the %s record are aligned and do not overlap', (prefix) => {
     const line =
-      /^export const (\w+): usize = (?:HOST \+ )?(\d+); \/\/ (?:thread, )?(pool record|lock|u32|u64 ×|u64|32 bytes)/gm;
-    const size = { 'pool record': 32, lock: 8, u32: 4, u64: 8, 'u64 ×': 256, '32 bytes': 32 } as const;
+      /^export const (\w+): usize = (?:HOST \+ )?(\d+); \/\/ (?:thread, )?(pool record|lock|u32|u64 × 8|u64 ×|u64|32 bytes)/gm;
+    const size = {
+      'pool record': 32,
+      lock: 8,
+      u32: 4,
+      u64: 8,
+      'u64 × 8': 64,
+      'u64 ×': 256,
+      '32 bytes': 32,
+    } as const;
     let end = 0;
     let fields = 0;
     for (const [, name, at, kind] of text('assembly/base/layout.ts').matchAll(line)) {

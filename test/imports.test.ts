@@ -47,10 +47,12 @@ describe('imports › the core', () => {
     slat: ['frames', 'base', 'abi', 'trace'],
     memslot: ['slat', 'frames', 'base', 'abi', 'trace'],
     mm: BELOW_MM,
+    gmem: ['mm', ...BELOW_MM],
     fault: ['mm', ...BELOW_MM],
+    kvm: ['gmem', 'mm', ...BELOW_MM],
     device: ['mm', ...BELOW_MM],
     bus: ['device', 'base', 'abi', 'trace'],
-    vcpu: ['bus', 'device', 'fault', 'mm', ...BELOW_MM],
+    vcpu: ['bus', 'device', 'fault', 'kvm', 'mm', ...BELOW_MM],
     observe: ['device', 'mm', ...BELOW_MM],
   };
   const room = (file: string): string => file.split('/')[1] as string;

@@ -6,7 +6,7 @@ import { Kpf } from '../assembly/abi/page-flags.ts';
 import type { BackingKind, Program, RepeatEnd, Vm } from '../src/index.ts';
 import { createHost, createSandbox } from '../src/index.ts';
 import { createMachine, loadScenario, ScenarioRun } from '../src/scenario/index.ts';
-import { ADDRESS, HUGE_RO, HUGE_RW, levels } from './support/leaves.ts';
+import { ADDRESS, GIB_LEAF, HUGE_RO, HUGE_RW, levels } from './support/leaves.ts';
 import {
   BUILDS,
   type Build,
@@ -61,7 +61,7 @@ describe.each(BUILDS)('slat › 1 GiB leaves › %s', (_name, build) => {
     const walk = vm.observe.walk(0x3123_4567);
     expect(walk.entries.map((e) => e.level)).toEqual([4, 3]);
     const last = walk.entries[1];
-    expect([(last?.value ?? 0n) & ~ADDRESS, last?.leaf]).toEqual([HUGE_RW, true]);
+    expect([(last?.value ?? 0n) & ~ADDRESS, last?.leaf]).toEqual([HUGE_RW | GIB_LEAF, true]);
     expect((last?.address ?? 1n) % BigInt(GIB)).toBe(0n);
     expect(walk.hpa).toBe((last?.address ?? 0n) + 0x3123_4567n);
     // What the entry says is where the bytes are, in every 2 MiB, near either end, and over a border.
@@ -78,11 +78,11 @@ describe.each(BUILDS)('slat › 1 GiB leaves › %s', (_name, build) => {
   it('a read of private memory maps it read-only; a write anywhere makes all of it writable', async () => {
     const vm = await giant(build, { memory: GIB });
     expect(vm.guest.load(5 * PAGE, 8)).toMatchObject({ value: 0n });
-    expect(entry(vm, 0)).toBe(HUGE_RO);
+    expect(entry(vm, 0)).toBe(HUGE_RO | GIB_LEAF);
     expect(vm.host.check()).toEqual([]);
     const change = changes(vm, () => vm.guest.store(700 * MIB, 1, 1));
     expect(change).toMatchObject({ 'slat.violations': 1 });
-    expect(entry(vm, 0)).toBe(HUGE_RW);
+    expect(entry(vm, 0)).toBe(HUGE_RW | GIB_LEAF);
     expect(counts(vm)).toEqual([1, 0, 1, 0]);
     expect(vm.host.check()).toEqual([]);
   });
@@ -125,7 +125,7 @@ describe.each(BUILDS)('slat › 1 GiB leaves › %s', (_name, build) => {
     const change = changes(vm, () => expect(vm.vmm.mprotect(hvaAt(vm, 0), BigInt(GIB), 1)).toBe(OK));
     expect(change).toMatchObject({ 'slat.zapped': 1, 'slat.mapped1g': -1, 'notifier.calls': 1 });
     expect(vm.guest.load(5 * MIB, 1)).toMatchObject({ value: 9n });
-    expect(entry(vm, 0)).toBe(HUGE_RO);
+    expect(entry(vm, 0)).toBe(HUGE_RO | GIB_LEAF);
     expect(vm.guest.store(0, 1, 1)).toMatchObject({ exit: { reason: 'EFAULT' } });
     expect(vm.host.check()).toEqual([]);
     expect(vm.vmm.mprotect(hvaAt(vm, 0), BigInt(GIB), 3)).toBe(OK);

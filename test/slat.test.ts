@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import type { Vm } from '../src/index.ts';
 import { BUILDS, changes, GIB, hvaAt, MIB, machine, PAGE } from './support/machines.ts';
 
-/** R W X, write-back, ignore-PAT, MMU present (11), host-writable (57), MMU-writable (58). */
-const LEAF_RW = 0x0600_0000_0000_0877n;
-/** The same read-only: no W, no 57, no 58. */
-const LEAF_RO = 0x875n;
-const TABLE = 0x807n;
+/** R W X, write-back, ignore-PAT, accessed (8), dirty (9), MMU present (11), host-writable (57), MMU-writable (58). */
+const LEAF_RW = 0x0600_0000_0000_0b77n;
+/** The same read-only: no W, no 9, no 57, no 58. */
+const LEAF_RO = 0x975n;
+const TABLE = 0x907n;
 const LOW_BITS = 0xfffn;
 const ADDRESS = 0x000f_ffff_ffff_f000n;
 
@@ -70,7 +70,7 @@ describe.each(BUILDS)('slat › %s', (_name, build) => {
       access(vm);
       const walk = vm.observe.walk(0x5123n);
       expect(walk.entries.map((e) => e.level)).toEqual([4, 3, 2, 1]);
-      expect(walk.eptp & LOW_BITS).toBe(0x1en);
+      expect(walk.eptp & LOW_BITS).toBe(0x5en);
       let table = walk.eptp & ADDRESS;
       for (const e of walk.entries.slice(0, 3)) {
         expect(e.at).toBe(table + BigInt(e.index) * 8n);

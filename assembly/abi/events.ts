@@ -36,6 +36,25 @@ export enum EventKind {
   BufferFault = 16,
   /** KSM made two pages one. a vpn, b the other's vpn. */
   KsmMerge = 17,
+  /** A memslot was set. n SlotChange, a gfn start, b gfn end, c id. */
+  Memslot = 18,
+  /** Memory attributes were set. n attributes, a gfn start, b gfn end. */
+  Attributes = 19,
+  /** A dirty log was read, or a part of it cleared. n pages, a id, b 1 = cleared. */
+  DirtyLog = 20,
+  /** A page-modification log was full: exit 62. n vCPU. */
+  PmlFull = 21,
+  /** Pages of a guest_memfd were dropped. n pages, a offset, b length. */
+  Punch = 22,
+  /** The guest asked for a conversion. a gpa, b pages, c attributes. */
+  Hypercall = 23,
+}
+
+export enum SlotChange {
+  Create = 0,
+  Delete = 1,
+  Move = 2,
+  Flags = 3,
 }
 
 // ╒═ 0 seq u32 ═╤═ 4 kind u8 │ cpu u8 │ vm u8 │ – ═╤═ 8 cause u32 ═╤═ 12 n u32 ═╤═ 16 a u64 ═╤═ 24 b u64 ═╤═ 32 c u64 ═╕
@@ -73,4 +92,22 @@ export enum Counter {
   SwapMax = 34,
   SwapFail = 35,
   Count = 36,
+}
+
+/** Counters that are only kept in the VM's record, u64 each. */
+export enum KvmCounter {
+  /** KVM_EXIT_MEMORY_FAULT. */
+  MemoryFault = 0,
+  /** KVM_EXIT_HYPERCALL. */
+  Hypercall = 1,
+  /** Exits because a page-modification log was full. */
+  PmlFull = 2,
+  /** Pages put in dirty logs. */
+  Dirty = 3,
+  /** Faults that were to be taken again: the gfn was being invalidated, or slots had changed. */
+  Retry = 4,
+  /** Calls that changed attributes. */
+  Attributes = 5,
+  /** Processors that had to be interrupted for a flush, while several ran. */
+  RemoteFlush = 6,
 }

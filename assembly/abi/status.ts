@@ -18,6 +18,10 @@ export enum Status {
   SegvAccerr = 6,
   /** No huge page for hugetlb memory, or no page of the file to be had there: SIGBUS, for the guest EFAULT. */
   Sigbus = 7,
+  /** KVM_RUN = -1/EFAULT with KVM_EXIT_MEMORY_FAULT: flags in RUN_FAULT_FLAGS, the page at RUN_FAULT_GPA. */
+  MemoryFault = 8,
+  /** The gfn is being invalidated: the guest is entered again, and would fault again, until that is over. */
+  Retry = 9,
 }
 
 export enum Access {
@@ -41,12 +45,17 @@ export const RUN_EXIT_MAX = 2;
 /** gpa at which a failed access stands, and whether it was a write. */
 export const RUN_FAULT_GPA = 104;
 export const RUN_FAULT_WRITE = 112;
+/** Flags of a MEMORY_FAULT exit. */
+export const RUN_FAULT_FLAGS = 116;
 /** Where and how a request of a program goes (vcpu/program.ts): per-CPU buffer and command register, u64 gpa; connection id, u32. */
 export const RUN_DRIVER_BUFFER = 384;
 export const RUN_DRIVER_REGISTER = 392;
 export const RUN_DRIVER_DOORBELL = 400;
 /** Address of the page that a program is put in, u32; 0 before the first run of vCPU threads. */
 export const RUN_PROGRAM = 404;
+/** Page-modification log: its page u32, 0 = none, and the index of the next entry u32 (memslot/dirty.ts). */
+export const RUN_PML = 408;
+export const RUN_PML_INDEX = 412;
 export const RUN_SIZE = 2048;
 
 /** Kinds of steps of a program (vcpu/program.ts). */

@@ -90,8 +90,8 @@ export const VM_DIR_LEN: usize = 20; // u32, entries
 export const VM_VMA_HOME: usize = 24; // u32, address of the VM's VMA list (mm/vma.ts)
 export const VM_MAX_MAPS: usize = 28; // u32, vm.max_map_count
 export const VM_OTHER_MAPS: usize = 32; // u32, the VMM's own mappings, which count
-export const VM_SLOTS: usize = 36; // u32, address of the slot table
-export const VM_SLOT_COUNT: usize = 40; // u32
+export const VM_RAM: usize = 36; // u32, address of the VMM's map of RAM (memslot/ram.ts)
+export const VM_RAM_COUNT: usize = 40; // u32
 export const VM_LOCK_FIRST: usize = 44; // u32, lock of chunk 0 (base/chunk-lock.ts)
 export const VM_LOCK_MASK: usize = 48; // u32, which bits of a chunk's number choose its lock
 export const VM_PSC_TABLE: usize = 52; // thread, u32, paging-structure cache: leaf table of VM_PSC_TAG
@@ -144,7 +144,25 @@ export const VM_TREE_LOCK: usize = 640; // lock: tables above the leaves, nodes 
 export const VM_DEV_LOCK: usize = 704; // lock: the device's registers and transport state
 export const VM_DEV_EPOCH: usize = 712; // u32, RESETs and breakdowns so far
 export const VM_HAND: usize = 768; // u64, where reclaim of this VM alone goes on; under the reclaim lock
-export const VM_RECORD_END: usize = 832;
+// KVM's own, behind the slots of memslot/table.ts: written with the locks of all chunks, or while no vCPU threads run.
+export const VM_SLOT_IDS: usize = 832; // u32, address of the page of pages of slots
+export const VM_SLOT_ORDER: usize = 836; // u32, address of the addresses of slots by gfn
+export const VM_SLOT_BY_VPN: usize = 840; // u32, the same by vpn
+export const VM_SLOT_COUNT: usize = 844; // u32
+export const VM_SLOT_ROOM: usize = 848; // u32, slots for which the orders have room
+export const VM_SLOT_GENERATION: usize = 852; // u32, changes of the slots so far
+export const VM_TYPE: usize = 856; // u32, 0 default, 1 software-protected: with memory attributes
+export const VM_GMEM_PROFILE: usize = 860; // u32, abi/kvm.ts GmemProfile
+export const VM_GFN_MAX: usize = 864; // u64, where guest-physical addresses end (MAXPHYADDR)
+export const VM_ATTRIBUTES: usize = 872; // u32, root of the set of private gfns (gmem/attributes.ts)
+export const VM_DIRTY_SLOTS: usize = 876; // u32, slots with a dirty log
+export const VM_MANUAL_PROTECT: usize = 880; // u32, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2
+export const VM_PML: usize = 884; // u32, 1: dirty logs by page-modification logging
+export const VM_INVALIDATING: usize = 888; // u32, mmu_invalidate_in_progress
+export const VM_INVALID_FROM: usize = 896; // u64, the gfns that are being invalidated
+export const VM_INVALID_END: usize = 904; // u64
+export const VM_KVM_COUNTERS: usize = 912; // u64 × 8, KvmCounter; rare enough for all threads to share
+export const VM_RECORD_END: usize = 976;
 
 // Run record fields behind those of abi/status.ts.
 export const RUN_MODE: usize = 128; // u32, what a vCPU thread is doing (base/window.ts); a line of its own

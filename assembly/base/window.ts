@@ -60,7 +60,9 @@ export function inWindow(): void {
 // @ts-ignore: decorator
 @inline
 export function fence(): void {
-  if (THREADS) atomic.store<u32>(self + RUN_FENCE, 0);
+  if (THREADS) {
+    if (self != 0) atomic.store<u32>(self + RUN_FENCE, 0);
+  }
 }
 
 /** Until vCPU `run` has left the guest window in which it is now, if it is in one. */

@@ -1,37 +1,81 @@
-// One SLAT violation: gfn → slot → the VMM's page → SLAT entry, or the reason why not.
-// Reference: linux arch/x86/kvm/mmu/mmu.c kvm_tdp_page_fault, virt/kvm/kvm_main.c hva_to_pfn;
-// recorded rules R1–R4, R7 (what a guest access does to the host's page).
-import { Counter, EventKind } from '../abi/events';
-import { Access, Status } from '../abi/status';
+// One SLAT violation: gfn → slot → the VMM's page, or the guest_memfd's → SLAT entry, or the reason why not.
+// Reference: linux arch/x86/kvm/mmu/mmu.c kvm_tdp_page_fault, kvm_mmu_faultin_pfn, virt/kvm/kvm_main.c hva_to_pfn;
+// recorded rules R1–R4, R7, R9, R10.
+import { Counter, EventKind, KvmCounter } from '../abi/events';
+import { KVM_MEMORY_EXIT_FLAG_PRIVATE, MemFlag } from '../abi/kvm';
+import { Access, RUN_FAULT_FLAGS, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
-import { HUGE_ZERO_PAGE, VM_MMIO_GFN, ZERO_PAGE } from '../base/layout';
+import {
+  HERE_CPU, HUGE_ZERO_PAGE, VM_ATTRIBUTES, VM_DIRTY_SLOTS, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN,
+  VM_SLOT_GENERATION, ZERO_PAGE,
+} from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
 import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
-import { local } from '../base/thread';
+import { here, local, runOf } from '../base/thread';
+import { fence } from '../base/window';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { GROUP } from '../frames/pool';
-import { SLOT_BASE, SLOT_END, slotOf, slotVpn } from '../memslot/table';
+import { isMixed, isPrivate } from '../memslot/attributes';
+import { dirtyMark, isLogging } from '../memslot/dirty';
+import { SLOT_BASE, SLOT_END, SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
+import { fileObtain } from '../mm/file-fault';
 import { folioOf, isAsOne } from '../mm/huge';
 import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
-import { EPT_LEAF, EPT_LEAF_W, GFN_LIMIT } from '../slat/entry';
-import { slatMap, slatMapHuge } from '../slat/map';
-import { close, count, open } from '../trace/events';
+import { EPT_LEAF, EPT_LEAF_W, EPT_WRITE, GFN_LIMIT } from '../slat/entry';
+import { hasTable, slatMap, slatMapHuge } from '../slat/map';
+import { close, count, countKvm, event, open } from '../trace/events';
+import { logWrite } from './dirty-bit';
 
 /**
- * Make gfn's SLAT entry allow `access`. Ok: the walk will now succeed. Mmio: no slot (InternalError for a
- * fetch). Efault: the mapping forbids it. OutOfMemory: no frame or no table; nothing changed for the guest.
+ * Make gfn's SLAT entry allow `access`. Ok: the walk will now succeed. Mmio: no slot (InternalError for a fetch), or a
+ * write to a read-only one. Efault: the mapping forbids it. MemoryFault: gfn is private and there is no guest_memfd for
+ * it. Retry: it is being invalidated. OutOfMemory: no frame or no table; nothing changed for the guest.
  */
 export function resolve(vm: usize, gfn: u64, access: i32): Status {
-  const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
-  if (slot == 0) {
-    if (access == Access.Fetch) return Status.InternalError;
-    store<u64>(local(vm), gfn, VM_MMIO_GFN);
-    return Status.Mmio;
-  }
+  let status: Status;
+  // Slots may change until the page is locked: then all that was looked up with them is looked up again.
+  do {
+    const generation = load<u32>(vm, VM_SLOT_GENERATION);
+    const isOwn = load<u32>(vm, VM_ATTRIBUTES) != 0 && isPrivate(vm, gfn);
+    const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
+    if (slot == 0) {
+      if (isOwn) return memoryFault(vm, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+      if (access == Access.Fetch) return Status.InternalError;
+      store<u64>(local(vm), gfn, VM_MMIO_GFN);
+      fence();
+      if (load<u32>(vm, VM_SLOT_GENERATION) == generation) return Status.Mmio;
+      // Whoever changed the slots may have emptied this cache before it was filled.
+      store<u64>(local(vm), u64.MAX_VALUE, VM_MMIO_GFN);
+      status = AGAIN;
+      continue;
+    }
+    // Whatever the host has behind it (R9.2).
+    if (access == Access.Write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0) return Status.Mmio;
+    // A leaf that may be written lacks only its dirty bit: no violation, the processor sets that by itself.
+    status = Status.Retry;
+    if (access == Access.Write && load<u32>(vm, VM_DIRTY_SLOTS) != 0 && isLogging(slot)) status = setDirty(vm, gfn, slot, generation);
+    if (status == Status.Retry) status = violation(vm, gfn, access, slot, generation);
+  } while (status == AGAIN);
+  return status;
+}
+
+/** Slots have changed since they were looked up. */
+const AGAIN = <Status>-1;
+
+/** Retry: that is not all. */
+function setDirty(vm: usize, gfn: u64, slot: usize, generation: u32): Status {
+  const vpn = slotVpn(slot, gfn);
+  chunkLock(vm, vpn);
+  const status = load<u32>(vm, VM_SLOT_GENERATION) == generation ? logWrite(vm, gfn, slot) : AGAIN;
+  chunkUnlock(vm, vpn);
+  return status;
+}
+
+function violation(vm: usize, gfn: u64, access: i32, slot: usize, generation: u32): Status {
   count(vm, Counter.SlatViolations);
   const cause = open(EventKind.Violation, vm, access, gfn, 0, 0);
   const vpn = slotVpn(slot, gfn);
@@ -39,14 +83,47 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
   let attempts: u32 = 0;
   do {
     chunkLock(vm, vpn);
-    status = map(vm, gfn, vpn, slot, access == Access.Write);
+    if (load<u32>(vm, VM_SLOT_GENERATION) != generation) status = AGAIN;
+    else if (isInvalidating(vm, gfn)) status = Status.Retry;
+    else status = mapPage(vm, gfn, vpn, slot, access == Access.Write);
     chunkUnlock(vm, vpn);
   } while (status == Status.OutOfMemory && chunkMissed(attempts++));
+  if (status == AGAIN || status == Status.Retry) countKvm(vm, KvmCounter.Retry);
   close(cause);
   return status;
 }
 
-function map(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
+/** Whether gfn is in a range between begin and end of an invalidation (mmu_invalidate_retry_gfn). */
+// @ts-ignore: decorator
+@inline
+function isInvalidating(vm: usize, gfn: u64): bool {
+  return load<u32>(vm, VM_INVALIDATING) != 0 && gfn >= load<u64>(vm, VM_INVALID_FROM) && gfn < load<u64>(vm, VM_INVALID_END);
+}
+
+/** KVM_EXIT_MEMORY_FAULT of the acting vCPU; access.ts adds where. */
+function memoryFault(vm: usize, flags: u32): Status {
+  store<u32>(runOf(vm, load<u32>(here(), HERE_CPU)), flags, RUN_FAULT_FLAGS);
+  return Status.MemoryFault;
+}
+
+function mapPage(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
+  const flags = load<u32>(slot, SLOT_FLAGS);
+  if ((flags & MemFlag.GmemOnly) != 0) return mapGmem(vm, gfn, slot, 0);
+  if (load<u32>(vm, VM_ATTRIBUTES) != 0 && isPrivate(vm, gfn)) return mapGmem(vm, gfn, slot, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+  return mapHva(vm, gfn, vpn, slot, write);
+}
+
+/** A page of the slot's guest_memfd: always 4 KiB, always writable. */
+function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
+  const file: usize = load<u32>(slot, SLOT_FILE);
+  if (file == 0) return memoryFault(vm, flags);
+  const frame = fileObtain(vm, file, slotFilePage(slot, gfn));
+  if (frame == 0) return Status.OutOfMemory;
+  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, 0);
+}
+
+/** The page behind the slot's host-virtual address, through the VMM's page table. */
+function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
   const i = <u32>vpn & 511;
   let chunk = chunkOf(vm, vpn);
   if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
@@ -60,19 +137,38 @@ function map(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
     if (status != Status.Ok) return status == Status.Sigbus ? Status.Efault : status;
     if (chunk == 0) chunk = chunkOf(vm, vpn);
   }
+  const flags = load<u32>(slot, SLOT_FLAGS);
   let entry: u64;
   if (bitGet(chunk + WRITABLE, i)) {
     // KVM takes a page that the host may write as writable, and as dirty from now on, also for a read (R3.3).
     if (isPlain(chunk, i)) bitSet(chunk + DIRTY, i);
     else folioDirtied(vmaOf(vm, vpn), vpn, chunk);
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF_W;
+    if ((flags & (MemFlag.Readonly | MemFlag.LogDirtyPages)) != 0) {
+      if ((flags & MemFlag.Readonly) != 0) entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;
+      // So the log has it from now on, also for a read (R10.3).
+      else if (!dirty(vm, slot, gfn)) return Status.OutOfMemory;
+    }
   } else if (bitGet(chunk + BACKED, i)) {
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;
   } else {
     assert(bitGet(chunk + ZERO, i));
     entry = (isAsOne(chunk) ? <u64>HUGE_ZERO_PAGE + ((<u64>i) << 12) : <u64>ZERO_PAGE) | EPT_LEAF;
   }
-  const shift = leafShift(chunk, slot, gfn);
+  return install(vm, gfn, entry, leafShift(vm, chunk, slot, gfn, vpn));
+}
+
+/** gfn goes into the slot's dirty log. False without metadata. */
+function dirty(vm: usize, slot: usize, gfn: u64): bool {
+  if (!dirtyMark(vm, slot, gfn)) {
+    slatMakeRoom();
+    if (!dirtyMark(vm, slot, gfn)) return false;
+  }
+  countKvm(vm, KvmCounter.Dirty);
+  return true;
+}
+
+function install(vm: usize, gfn: u64, entry: u64, shift: u64): Status {
   if (put(vm, gfn, entry, shift)) return Status.Ok;
   slatMakeRoom();
   return put(vm, gfn, entry, shift) ? Status.Ok : Status.OutOfMemory;
@@ -88,13 +184,19 @@ function put(vm: usize, gfn: u64, entry: u64, shift: u64): bool {
 
 /**
  * How many pages, as a power of two, one leaf around gfn maps: as many as the VMM's page table maps by one entry, if the
- * slot has all of them. Frame, vpn and gfn agree below that: huge pages are aligned, and regions are congruent modulo
- * 1 GiB. RAM of 1 GiB pages is made of whole ones, so its slots always have all.
+ * slot has all of them, at a host-virtual address that agrees with the gfn below that size, and none of them is private or
+ * logged when it is written.
  * Reference: linux arch/x86/kvm/mmu/mmu.c, kvm_mmu_max_mapping_level, host_pfn_mapping_level.
  */
-function leafShift(chunk: usize, slot: usize, gfn: u64): u64 {
+function leafShift(vm: usize, chunk: usize, slot: usize, gfn: u64, vpn: u64): u64 {
   if (!isAsOne(chunk)) return 0;
-  const pages: u64 = isGigantic(folioOf(chunk)) ? GIGANTIC : GROUP;
+  if (isLogging(slot)) return 0;
+  if (isGigantic(folioOf(chunk)) && fits(vm, slot, gfn, vpn, GIGANTIC) && !hasTable(vm, gfn)) return 18;
+  return fits(vm, slot, gfn, vpn, GROUP) ? 9 : 0;
+}
+
+function fits(vm: usize, slot: usize, gfn: u64, vpn: u64, pages: u64): bool {
   const first = gfn & ~(pages - 1);
-  return load<u64>(slot, SLOT_BASE) <= first && first + pages <= load<u64>(slot, SLOT_END) ? ctz(pages) : 0;
+  if (((gfn ^ vpn) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
+  return !isMixed(vm, gfn, ctz(pages));
 }

@@ -1,11 +1,11 @@
 // Making room in the metadata arena. The SLAT is a cache of what the VMM's page table says, so its tables
 // can always be dropped (linux: kvm_mmu_zap_all, the MMU shrinker); page state and VMAs cannot.
-import { HOST_ARENA, HOST_VM_COUNT, VM_BASE, VM_SIZE, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
+import { HOST_ARENA, HOST_VM_COUNT, VM_BASE, VM_SIZE, VM_SLOT_COUNT } from '../base/layout';
 import { Counter, EventKind } from '../abi/events';
 import { chunkTry, chunkUntry } from '../base/chunk-lock';
 import { min } from '../base/math';
 import { threaded } from '../base/thread';
-import { SLOT_BASE, SLOT_END, SLOT_SIZE, slotVpn } from '../memslot/table';
+import { SLOT_BASE, SLOT_END, slotAt, slotVpn } from '../memslot/table';
 import { nextLevel2 } from '../slat/entry';
 import { slatZapAll, slatZapTable } from '../slat/zap';
 import { count, event } from '../trace/events';
@@ -27,8 +27,8 @@ export function slatMakeRoom(): void {
 /** While threads run: the leaf tables of chunks that nobody else is at work on. The tables above stay. */
 function zapOthers(vm: usize): u64 {
   let zapped: u64 = 0;
-  let slot: usize = load<u32>(vm, VM_SLOTS);
-  for (let last = slot + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; slot < last; slot += SLOT_SIZE) {
+  for (let n: u32 = 0, slots = load<u32>(vm, VM_SLOT_COUNT); n < slots; n++) {
+    const slot = slotAt(vm, n);
     const end = load<u64>(slot, SLOT_END);
     for (let gfn = nextLevel2(vm, load<u64>(slot, SLOT_BASE), end); gfn < end; ) {
       const next = min(((gfn >> 9) + 1) << 9, end);

@@ -5,7 +5,7 @@ import { RUN_PROGRAM } from '../abi/status';
 import { runOf } from '../base/thread';
 import { bitGet } from '../base/bits';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
-import { slotOf, slotVpn } from '../memslot/table';
+import { ramOf, ramVpn } from '../memslot/ram';
 import { BACKED, chunkOf, pageSlot, WRITABLE } from '../mm/page-state';
 import { at, Broken, ownRun } from './check-owner';
 
@@ -15,7 +15,7 @@ function checkBuffer(vm: usize): Broken {
   if (n == u32.MAX_VALUE) return Broken.Nothing;
   if (n >= load<u32>(vm, VM_DEV_CONNS)) return at(n, Broken.StateContradicts);
   const gpa = connectionGpa(vm, n);
-  const vpn = slotVpn(slotOf(vm, gpa >> 12), gpa >> 12);
+  const vpn = ramVpn(ramOf(vm, gpa >> 12), gpa >> 12);
   const chunk = chunkOf(vm, vpn);
   const i = <u32>vpn & 511;
   if (vpn != load<u64>(vm, VM_BUF_VPN) || chunk == 0) return at(gpa, Broken.StateContradicts);

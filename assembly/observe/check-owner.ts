@@ -18,6 +18,7 @@ export enum Broken {
   PoolTooLarge = 10,
   ChargeDiffers = 11,
   CountsAsFresh = 12,
+  SlotOrder = 13,
 }
 
 export function at(where: u64, e: Broken): Broken {

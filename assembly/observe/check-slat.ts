@@ -12,7 +12,7 @@ import { fileIsDirty } from '../mm/file';
 import { folioIsDirty, isAsOne, isHugetlb } from '../mm/huge';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
-import { EPT_HUGE, EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
+import { EPT_1G, EPT_HUGE, EPT_RWX, EPT_W, entryPage, entryTable, tableCount } from '../slat/entry';
 import { at, Broken, ownRun } from './check-owner';
 
 const MAPPED: usize = SCRATCH + SCRATCH_SIZE - 24;
@@ -38,7 +38,7 @@ function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64)
     if ((entry & EPT_RWX) == 0) continue;
     n++;
     const here = gfn + (i << shift);
-    if (shift == 0) e = isGigantic(entryPage(entry)) ? at(here, Broken.SlatStale) : checkLeaf(vm, here, entry);
+    if (shift == 0) e = checkLeaf(vm, here, entry);
     else if ((entry & EPT_HUGE) != 0) e = shift < 27 ? checkHugeLeaf(vm, here, entry, 1 << <u32>shift) : at(here, Broken.SlatStale);
     else e = checkTable(vm, arena, entryTable(entry), shift - 9, here);
     if (e != Broken.Nothing) return e;
@@ -47,14 +47,14 @@ function checkTable(vm: usize, arena: usize, table: usize, shift: u64, gfn: u64)
   return n == load<u16>(tableCount(table)) ? Broken.Nothing : at(gfn, Broken.CountDiffers);
 }
 
-/** A huge leaf maps all of a huge page, which the VMM's page table has as one: of 1 GiB just if that has 1 GiB. */
+/** A huge leaf maps all of a huge page, or a part of one of 1 GiB, which the VMM's page table has as one. */
 function checkHugeLeaf(vm: usize, gfn: u64, entry: u64, pages: u32): Broken {
   const counter = pages == GROUP ? MAPPED_HUGE : MAPPED;
   store<u64>(counter, load<u64>(counter) + 1);
   const slot = slotOf(vm, gfn);
   if (slot == 0 || slotOf(vm, gfn + pages - 1) != slot) return at(gfn, Broken.SlatStale);
-  const size = isGigantic(entryPage(entry)) ? GIGANTIC : GROUP;
-  if (pages != size || (entryPage(entry) & (size - 1)) != 0) return at(gfn, Broken.SlatStale);
+  if ((pages == <u32>GIGANTIC) != ((entry & EPT_1G) != 0) || (entryPage(entry) & (pages - 1)) != 0) return at(gfn, Broken.SlatStale);
+  if (pages == <u32>GIGANTIC && !isGigantic(entryPage(entry))) return at(gfn, Broken.SlatStale);
   let e: Broken = Broken.Nothing;
   for (let i: u32 = 0; i < pages && e == Broken.Nothing; i++) {
     const chunk = chunkOf(vm, slotVpn(slot, gfn + i));

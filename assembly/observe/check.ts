@@ -4,7 +4,7 @@
 import {
   HOST_ARENA, HOST_FILES, HOST_FRAMES, HOST_GIGANTIC_FREE, HOST_GIGANTIC_TOTAL, HOST_GIGANTIC_USED, HOST_KSM_PAGES,
   HOST_KSM_STABLE, HOST_SWAP, HOST_VM_COUNT, SCRATCH, SCRATCH_SIZE, VM_BASE, VM_DIR, VM_DIR_LEN, VM_HUGETLB, VM_ID,
-  VM_LAZY, VM_LOCKED_VM, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_RSS, VM_SIZE, VM_SLOTS, VM_SWAP, VM_VMA_COUNT,
+  VM_LAZY, VM_LOCKED_VM, VM_MAX, VM_MEMORY, VM_MEMORY_SWAP, VM_RSS, VM_SIZE, VM_RAM, VM_SWAP, VM_VMA_COUNT,
   VM_VMA_HOME, VM_VMA_REGION_MAX, VM_VMA_REGIONS, VPN_BASE,
 } from '../base/layout';
 import { VM_LOCKED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
@@ -30,6 +30,7 @@ import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_NAME, VMA_STA
 import { checkDevice, checkThreads } from './check-device';
 import { at, bitmapOf, Broken, own, ownFrames, ownRun } from './check-owner';
 import { checkSlat } from './check-slat';
+import { checkSlots } from './check-slots';
 
 /** First broken invariant, 0 for none. Where: SCRATCH + SCRATCH_SIZE - 8 (u64). */
 export function check(): Broken {
@@ -42,6 +43,7 @@ export function check(): Broken {
   for (let i: u32 = 0, n = load<u32>(HOST_VM_COUNT); i < n; i++) {
     const vm = VM_BASE + <usize>i * VM_SIZE;
     let e = checkVmas(vm, frames);
+    if (e == Broken.Nothing) e = checkSlots(vm, frames);
     if (e != Broken.Nothing) return e;
     e = checkPages(vm, SCRATCH, frames, arena);
     if (e != Broken.Nothing) return e;
@@ -101,7 +103,7 @@ function checkVmas(vm: usize, arena: usize): Broken {
   const list: usize = load<u32>(vm, VM_VMA_HOME);
   let e = ownRun(arena, list, LIST_PAGES);
   if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_VMA_REGIONS), load<u32>(vm, VM_VMA_REGION_MAX) * LIST_PAGES);
-  if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_SLOTS), 1);
+  if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_RAM), 1);
   if (e == Broken.Nothing) e = ownRun(arena, load<u32>(vm, VM_DIR), dirPages(load<u32>(vm, VM_DIR_LEN)));
   for (let b: u32 = 0; b < load<u32>(list, LIST_BLOCKS) && e == Broken.Nothing; b++) e = ownRun(arena, blockAt(list, b), 1);
   if (e != Broken.Nothing) return e;

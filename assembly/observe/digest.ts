@@ -1,13 +1,16 @@
 // One number over a VM's state: VMAs, page states and contents, SLAT entries by permission, device
 // registers. Frame numbers are left out, so it does not depend on which frame a page happened to get.
 import {
-  HOST_FILES, VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_PAYLOAD, VM_DEV_STATE, VM_DIR_LEN, VPN_BASE, VM_SLOT_COUNT, VM_SLOTS, VM_TABLES_STAY,
+  HOST_FILES, VM_DEV_COMMAND, VM_DEV_CONNS, VM_DEV_PAYLOAD, VM_DEV_STATE, VM_DIR_LEN, VPN_BASE, VM_ATTRIBUTES, VM_SLOT_COUNT, VM_TABLES_STAY,
 } from '../base/layout';
 import { VMA_FILE } from '../abi/vm-flags';
 import { connectionGpa } from '../device/pvmemcontrol/connection';
 import { bitGet } from '../base/bits';
 import { frameHash } from '../frames/bytes';
-import { SLOT_BASE, SLOT_END, SLOT_SIZE } from '../memslot/table';
+import { dirtyDepth } from '../memslot/dirty';
+import { nextPrivate, nextShared } from '../memslot/attributes';
+import { setNext } from '../memslot/gfn-set';
+import { SLOT_BASE, SLOT_DIRTY, SLOT_END, SLOT_FLAGS, SLOT_ID, SLOT_VPN, slotAt, slotPages } from '../memslot/table';
 import { FILE_NEXT, fileFlags, fileKind, fileOf, fileOwner, filePage, fileSize } from '../mm/file';
 import {
   BACKED, CHUNK_HUGE, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
@@ -36,7 +39,7 @@ export function vmDigest(vm: usize): u64 {
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
     if (fileOwner(file) == vm) h = pagesDigest(file, mix(mix(h, fileSize(file)), ((<u64>fileKind(file)) << 32) | fileFlags(file)));
   }
-  h = slatDigest(vm, h);
+  h = slatDigest(vm, slotsDigest(vm, h));
   h = mix(h, load<u32>(vm, VM_DEV_STATE));
   h = mix(h, load<u32>(vm, VM_DEV_COMMAND));
   h = mix(h, load<u64>(vm, VM_DEV_PAYLOAD));
@@ -77,9 +80,34 @@ function chunkDigest(vm: usize, vpn: u64, h: u64): u64 {
   return h;
 }
 
+/** Slots, with what their logs have, and private gfns. */
+function slotsDigest(vm: usize, h: u64): u64 {
+  for (let n: u32 = 0, slots = load<u32>(vm, VM_SLOT_COUNT); n < slots; n++) {
+    const slot = slotAt(vm, n);
+    h = mix(h, load<u64>(slot, SLOT_BASE));
+    h = mix(h, load<u64>(slot, SLOT_END));
+    h = mix(h, load<u64>(slot, SLOT_VPN));
+    h = mix(h, (<u64>load<u32>(slot, SLOT_ID) << 32) | load<u32>(slot, SLOT_FLAGS));
+    const end = slotPages(slot);
+    for (let i: u64 = 0; i < end; i++) {
+      i = setNext(slot + SLOT_DIRTY, dirtyDepth(slot), i, end, true);
+      if (i < end) h = mix(h, i);
+    }
+  }
+  if (load<u32>(vm, VM_ATTRIBUTES) == 0) return h;
+  const end: u64 = 1 << 52;
+  for (let gfn = nextPrivate(vm, 0, end); gfn < end; ) {
+    h = mix(h, gfn);
+    gfn = nextShared(vm, gfn, end);
+    h = mix(h, gfn);
+    gfn = nextPrivate(vm, gfn, end);
+  }
+  return h;
+}
+
 function slatDigest(vm: usize, h: u64): u64 {
-  let p: usize = load<u32>(vm, VM_SLOTS);
-  for (let last = p + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; p < last; p += SLOT_SIZE) {
+  for (let n: u32 = 0, slots = load<u32>(vm, VM_SLOT_COUNT); n < slots; n++) {
+    const p = slotAt(vm, n);
     const end = load<u64>(p, SLOT_END);
     for (let gfn = nextLevel2(vm, load<u64>(p, SLOT_BASE), end); gfn < end; gfn = nextLevel2(vm, ((gfn >> 9) + 1) << 9, end)) {
       const entry = load<u64>(level2Entry(vm, gfn));

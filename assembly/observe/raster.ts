@@ -9,10 +9,10 @@
 //   protection  1 readable · 2 writable · 3 locked · 4 dontdump · 5 mergeable, of any VMA in the cell
 import { PageKind } from '../abi/page-kind';
 import { VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_READ, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
-import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT, VM_SLOTS } from '../base/layout';
+import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { max, min } from '../base/math';
-import { SLOT_BASE, SLOT_END, SLOT_SIZE, SLOT_VPN } from '../memslot/table';
+import { SLOT_BASE, SLOT_END, SLOT_VPN, slotAt } from '../memslot/table';
 import { fileOf, filePage } from '../mm/file';
 import { BACKED, chunkAt, chunkIndex, chunkOf, HINT_SWAPPED, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, planeEmpty, SWAPPED, ZERO } from '../mm/page-state';
 import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
@@ -31,8 +31,8 @@ export function raster(vm: usize, lens: i32, gfn: u64, shift: u32, cells: u32): 
   memory.fill(SCRATCH, 0, n);
   const span: u64 = (<u64>1) << (shift - 12);
   const end = gfn + span * n;
-  let p: usize = load<u32>(vm, VM_SLOTS);
-  for (let last = p + <usize>load<u32>(vm, VM_SLOT_COUNT) * SLOT_SIZE; p < last; p += SLOT_SIZE) {
+  for (let i: u32 = 0, slots = load<u32>(vm, VM_SLOT_COUNT); i < slots; i++) {
+    const p = slotAt(vm, i);
     const from = max(gfn, load<u64>(p, SLOT_BASE));
     const to = min(end, load<u64>(p, SLOT_END));
     if (from >= to) continue;

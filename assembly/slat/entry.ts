@@ -2,9 +2,9 @@
 // Reference: Intel SDM vol. 3, EPT paging structures; linux arch/x86/kvm/mmu/spte.h (software bits).
 //
 // ╒═ table entry ═════════════════════════════════════════════════════════════════════╕
-// │ 63…52 ign. │ 51…12 next table │ 11 MMU present (KVM) │ 10…3 zero │ 2 X │ 1 W │ 0 R │
+// │ 63…52 ign. │ 51…12 next table │ 11 MMU present (KVM) │ 8 A │ 7…3 zero │ 2 X │ 1 W │ 0 R │
 // ╞═ leaf entry: 4 KiB at level 1; 2 MiB at level 2, 1 GiB at level 3, with bit 7 set ═╡
-// │ 63 #VE │ 58 MMU-writable, 57 host-writable (KVM) │ 51…12 pfn │ 11 MMU present (KVM) │
+// │ 63 #VE │ 58 MMU-writable, 57 host-writable (KVM) │ 52 1 GiB (ours) │ 51…12 pfn │ 11 MMU present (KVM) │
 // │ 9 D │ 8 A │ 7 huge │ 6 IPAT │ 5…3 MT │ 2 X │ 1 W │ 0 R │
 // ╘═══════════════════════════════════════════════════════════════════════════════════╛
 // An entry is absent when bits 2…0 are zero. hpa = address in linear memory, so every table lies below 4 GiB.
@@ -12,21 +12,31 @@ import { SyncPoint } from '../abi/sync';
 import { HOST_ARENA, HOST_TABLES, TABLE_SIZE, VM_HUGE_AT, VM_HUGE_TAG, VM_PSC_TABLE, VM_PSC_TAG, VM_ROOT } from '../base/layout';
 import { local, self, selfVm, sync, THREADS, threaded } from '../base/thread';
 import { RUN_CPU } from '../abi/status';
-import { GIGANTIC, isGigantic } from '../frames/gigantic';
+import { GIGANTIC } from '../frames/gigantic';
 import { GROUP, poolBase } from '../frames/pool';
 
 export const EPT_R: u64 = 1;
 export const EPT_W: u64 = 2;
 export const EPT_X: u64 = 4;
 export const EPT_RWX: u64 = 7;
+/**
+ * Accessed and dirty. KVM makes entries accessed, and leaves that may be written dirty, so a processor has nothing to set;
+ * but D is taken away where page-modification logging is to see the next write.
+ */
+export const EPT_A: u64 = 1 << 8;
+export const EPT_D: u64 = 1 << 9;
+/** What a write needs, or it is a violation, or has to set D first. */
+export const EPT_WRITE: u64 = EPT_W | EPT_D;
 /** Memory type write-back and ignore-PAT, as KVM maps RAM without assigned devices. */
-export const EPT_LEAF: u64 = (6 << 3) | (1 << 6) | (1 << 11) | EPT_R | EPT_X;
-export const EPT_LEAF_W: u64 = EPT_LEAF | EPT_W | (1 << 57) | (1 << 58);
+export const EPT_LEAF: u64 = (6 << 3) | (1 << 6) | (1 << 11) | EPT_A | EPT_R | EPT_X;
+export const EPT_LEAF_W: u64 = EPT_LEAF | EPT_WRITE | (1 << 57) | (1 << 58);
 /** A leaf above level 1. */
 export const EPT_HUGE: u64 = 1 << 7;
-export const EPT_TABLE: u64 = EPT_RWX | (1 << 11);
-/** EPTP: write-back tables, walk length 4. */
-export const EPTP_BITS: u64 = 6 | (3 << 3);
+/** It is of level 3. Ours, in a bit that processors ignore: who has only the entry knows how much it maps. */
+export const EPT_1G: u64 = 1 << 52;
+export const EPT_TABLE: u64 = EPT_RWX | EPT_A | (1 << 11);
+/** EPTP: write-back tables, walk length 4, accessed and dirty flags. */
+export const EPTP_BITS: u64 = 6 | (3 << 3) | (1 << 6);
 
 // @ts-ignore: decorator
 @inline
@@ -196,11 +206,11 @@ function walkLeaf(vm: usize, l: usize, gfn: u64): u64 {
   return (e & EPT_HUGE) != 0 ? inHuge(e, gfn) : load<u64>(entryTable(e) + (<usize>(gfn & 511) << 3));
 }
 
-/** Pages of 1 GiB are always mapped whole, and nothing else is by a leaf of that size: the frame tells which it is. */
+/** The leaf of gfn's own page, of the huge leaf e around it. */
 // @ts-ignore: decorator
 @inline
 function inHuge(e: u64, gfn: u64): u64 {
-  return e + ((gfn & ((isGigantic(entryPage(e)) ? GIGANTIC : GROUP) - 1)) << 12);
+  return e + ((gfn & (((e & EPT_1G) != 0 ? GIGANTIC : GROUP) - 1)) << 12);
 }
 
 /** First gfn from `gfn` on whose level2Entry is present, at most `end`; absent tables above it are skipped whole. */

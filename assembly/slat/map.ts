@@ -6,7 +6,7 @@ import { lock, unlock } from '../base/lock';
 import { add, runOf, self, sync, THREADS, threaded } from '../base/thread';
 import { fence, waitWindows } from '../base/window';
 import { arenaGet, arenaPut } from '../frames/arena';
-import { EPT_HUGE, EPT_RWX, EPT_TABLE, entryTable, isTable, leafTable, tableCount, tableUsers } from './entry';
+import { EPT_1G, EPT_HUGE, EPT_RWX, EPT_TABLE, entryTable, isTable, leafTable, tableCount, tableUsers } from './entry';
 
 /** An empty root. False when the arena is empty. */
 export function slatInit(vm: usize): bool {
@@ -99,8 +99,8 @@ export function slatMap(vm: usize, gfn: u64, entry: u64): bool {
 
 /**
  * Put a leaf of 2^shift pages, 2 MiB or 1 GiB, over gfn. A leaf table that stands in the place of 2 MiB, empty or with
- * entries for parts of the same page, is given back (linux: a shadow page replaced by a huge SPTE). No table stands in the
- * place of 1 GiB: pages of that size are never mapped smaller. False when the arena is empty.
+ * entries for parts of the same page, is given back (linux: a shadow page replaced by a huge SPTE). No table may stand in the
+ * place of 1 GiB (hasTable). False when the arena is empty.
  */
 export function slatMapHuge(vm: usize, gfn: u64, entry: u64, shift: u64): bool {
   lock(vm + VM_TREE_LOCK);
@@ -111,7 +111,7 @@ export function slatMapHuge(vm: usize, gfn: u64, entry: u64, shift: u64): bool {
   }
   const p = table + (<usize>((gfn >> shift) & 511) << 3);
   const old = load<u64>(p);
-  publish(p, entry | EPT_HUGE);
+  publish(p, entry | (shift == 18 ? EPT_HUGE | EPT_1G : EPT_HUGE));
   if ((old & EPT_RWX) == 0) addEntries(table, 1);
   unlock(vm + VM_TREE_LOCK);
   if ((old & EPT_HUGE) != 0) return true;
@@ -122,6 +122,12 @@ export function slatMapHuge(vm: usize, gfn: u64, entry: u64, shift: u64): bool {
   add(vm, VM_MAPPED, 0 - <u64>load<u16>(tableCount(entryTable(old))));
   tableFree(vm, entryTable(old));
   return true;
+}
+
+/** Whether smaller leaves have, or had, the place of a leaf of 1 GiB around gfn: while threads run their table stays. */
+export function hasTable(vm: usize, gfn: u64): bool {
+  const e = load<u64>(<usize>load<u32>(vm, VM_ROOT) + (<usize>((gfn >> 27) & 511) << 3));
+  return isTable(e) && isTable(load<u64>(entryTable(e) + (<usize>((gfn >> 18) & 511) << 3)));
 }
 
 /**

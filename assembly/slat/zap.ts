@@ -133,7 +133,7 @@ function unlink(vm: usize, table: usize, p: usize, child: usize): void {
 }
 
 /** Leaf entries of `table` have just been dropped: wait for the accesses that may have found them. */
-function settle(vm: usize, table: usize): void {
+export function settle(vm: usize, table: usize): void {
   if (THREADS) {
     fence();
     waitWindows(vm, atomic.load<u32>(tableUsers(table)));

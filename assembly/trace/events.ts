@@ -3,9 +3,9 @@
 // Layout of a record: abi/events.ts.
 import { EVENT_CAPACITY, EVENT_SIZE, EventKind, THREAD_EVENTS } from '../abi/events';
 import {
-  EVENTS, HERE_CAUSE, HERE_CPU, HERE_EVENT_SEQ, HERE_RING, HOST_EVENTS_ON, VM_COUNTERS, VM_ID,
+  EVENTS, HERE_CAUSE, HERE_CPU, HERE_EVENT_SEQ, HERE_RING, HOST_EVENTS_ON, VM_COUNTERS, VM_ID, VM_KVM_COUNTERS,
 } from '../base/layout';
-import { add, here, threaded } from '../base/thread';
+import { add, here, THREADS, threaded } from '../base/thread';
 
 /** Where record `seq` of this thread is. A vCPU thread has a smaller ring of its own. */
 // @ts-ignore: decorator
@@ -72,4 +72,11 @@ export function closeWith(before: u32, c: u64): void {
 @inline
 export function count(vm: usize, counter: i32, by: u64 = 1): void {
   add(vm, VM_COUNTERS + (<usize>counter << 3), by);
+}
+
+/** A KvmCounter, which all threads share. */
+export function countKvm(vm: usize, counter: i32, by: u64 = 1): void {
+  const p = vm + VM_KVM_COUNTERS + (<usize>counter << 3);
+  if (THREADS) atomic.add<u64>(p, by);
+  else store<u64>(p, load<u64>(p) + by);
 }

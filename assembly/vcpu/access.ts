@@ -1,6 +1,6 @@
 // One load, store or fetch of a vCPU: SLAT walk → hit, or violation → resolve → retry, or an exit.
 // An access over a page boundary is split there. Recorded rules R1.3, R9.4–R9.8.
-import { Counter, EventKind } from '../abi/events';
+import { Counter, EventKind, KvmCounter } from '../abi/events';
 import {
   Access, RUN_CPU, RUN_EXIT, RUN_EXIT_SIZE, RUN_EXITS, RUN_FAULT_GPA, RUN_FAULT_WRITE, RUN_STATUS, RUN_VALUE, RUN_VM,
   Status,
@@ -12,14 +12,15 @@ import { doorbell } from '../device/pvmemcontrol/registers';
 import { bytesCopy } from '../frames/bytes';
 import { resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
-import { EPT_R, EPT_W, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
+import { EPT_R, EPT_WRITE, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
 import { inWindow, MODE_GUEST, mode } from '../base/window';
-import { close, count, event, open } from '../trace/events';
+import { close, count, countKvm, event, open } from '../trace/events';
 
 // @ts-ignore: decorator
 @inline
-function permission(access: i32): u64 {
-  return access == Access.Write ? EPT_W : access == Access.Fetch ? EPT_X : EPT_R;
+function allows(entry: u64, access: i32): bool {
+  const need = access == Access.Write ? EPT_WRITE : access == Access.Fetch ? EPT_X : EPT_R;
+  return (entry & need) == need;
 }
 
 /**
@@ -32,7 +33,7 @@ export function translate(run: usize, vm: usize, gpa: u64, access: i32): u64 {
   const gfn = gpa >> 12;
   if (gfn < GFN_LIMIT) {
     const entry = leafEntry(vm, gfn);
-    if ((entry & permission(access)) != 0) return entry;
+    if (allows(entry, access)) return entry;
   }
   return violation(run, vm, gpa, access);
 }
@@ -48,16 +49,17 @@ function violation(run: usize, vm: usize, gpa: u64, access: i32): u64 {
     mode(MODE_GUEST);
     // Another vCPU may have taken it away again before this one came back to its guest.
     entry = leafEntry(vm, gpa >> 12);
-  } while ((entry & permission(access)) == 0);
+  } while (!allows(entry, access));
   return entry;
 }
 
 /** KVM_RUN returns without having done the access; why is in the run record. */
 export function exitFailed(run: usize, vm: usize, gpa: u64, access: i32): Status {
   const status = load<u32>(run, RUN_STATUS);
-  store<u64>(run, gpa, RUN_FAULT_GPA);
+  store<u64>(run, status == Status.MemoryFault ? gpa & ~(<u64>4095) : gpa, RUN_FAULT_GPA);
   store<u32>(run, access == Access.Write ? 1 : 0, RUN_FAULT_WRITE);
-  if (status == Status.OutOfMemory) count(vm, Counter.ExitsOom);
+  if (status == Status.MemoryFault) countKvm(vm, KvmCounter.MemoryFault);
+  else if (status == Status.OutOfMemory) count(vm, Counter.ExitsOom);
   else if (status == Status.Efault) count(vm, Counter.ExitsEfault);
   else if (status == Status.Mmio) count(vm, Counter.ExitsMmio);
   // A loop that ends at MMIO has moved no bytes there: length 0.
@@ -67,7 +69,7 @@ export function exitFailed(run: usize, vm: usize, gpa: u64, access: i32): Status
 }
 
 /** An MMIO exit of len bytes at gpa, whose data lie at `data` (filled for a read), then the bus. */
-function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: usize): void {
+export function exitMmio(run: usize, vm: usize, gpa: u64, len: u32, write: bool, data: usize): void {
   store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
   count(vm, Counter.ExitsMmio);
   const cause = open(EventKind.Exit, vm, Status.Mmio, gpa, len, write ? 1 : 0);
@@ -109,7 +111,7 @@ export function ring(run: usize, vm: usize, gpa: u64, value: u32): bool {
 
 // @ts-ignore: decorator
 @inline
-function oneByOne(p: usize, size: u32): u64 {
+export function oneByOne(p: usize, size: u32): u64 {
   return size == 8 ? load<u64>(p) : size == 4 ? <u64>load<u32>(p) : size == 2 ? <u64>load<u16>(p) : <u64>load<u8>(p);
 }
 
@@ -198,7 +200,7 @@ function straddle(run: usize, gpa: u64, size: u32, access: i32): Status {
       // Making room for the second page may have dropped the first one's entry (its page was pinned), and so may
       // another vCPU: then both again.
       low = leafEntry(vm, gpa >> 12);
-      if ((low & permission(access)) == 0) {
+      if (!allows(low, access)) {
         mode(0);
         continue;
       }

@@ -3,7 +3,7 @@
 import { Access, RUN_BUFFER, RUN_EXITS, RUN_STATUS, RUN_VALUE, RUN_VM, Status } from '../abi/status';
 import { bytesDiffer, loadHalves } from '../frames/bytes';
 import { min } from '../base/math';
-import { EPT_HUGE, EPT_R, EPT_W, entryTable } from '../slat/entry';
+import { EPT_HUGE, EPT_R, EPT_WRITE, entryTable } from '../slat/entry';
 import { VM_PSC_TABLE, VM_PSC_TAG } from '../base/layout';
 import { local, threaded } from '../base/thread';
 import { inGuest, inWindow, MODE_BOTH, MODE_GUEST, mode } from '../base/window';
@@ -140,7 +140,7 @@ export function vcpuStride(run: usize, gpa: u64, span: u64, stride: u64, accesse
         if (at - gpa >= span) at -= span;
         if (at >> 21 != tag) break;
         e = load<u64>(table + (<usize>((at >> 12) & 511) << 3));
-      } while (i < stop && (e & EPT_W) != 0);
+      } while (i < stop && (e & EPT_WRITE) == EPT_WRITE);
     } else {
       do {
         sum += load<u64>(entryTable(e) + (<u32>at & 4088));

@@ -10,7 +10,7 @@
 import { Access, RUN_BUFFER, RUN_DRIVER_BUFFER, RUN_DRIVER_DOORBELL, RUN_DRIVER_REGISTER, RUN_STATUS, RUN_VALUE, RUN_VM, Step } from '../abi/status';
 import { Errno } from '../abi/errno';
 import { hostCall } from '../device/pvmemcontrol/request';
-import { slotOf, slotVpn } from '../memslot/table';
+import { ramOf, ramVpn } from '../memslot/ram';
 import { vcpuLoad, vcpuStore } from './access';
 import { vcpuFill, vcpuRequest, vcpuTouch, vcpuVerify } from './loops';
 
@@ -71,9 +71,9 @@ function step(run: usize, p: usize, gpa: u64): u32 {
       return request(run, size, gpa, len, arg);
     case Step.HostCall: {
       const vm: usize = load<u32>(run, RUN_VM);
-      const slot = slotOf(vm, gpa >> 12);
-      if (slot == 0) return Errno.EINVAL;
-      return hostCall(vm, size, (slotVpn(slot, gpa >> 12) << 12) | (gpa & 4095), len, arg);
+      const region = ramOf(vm, gpa >> 12);
+      if (region == 0) return Errno.EINVAL;
+      return hostCall(vm, size, (ramVpn(region, gpa >> 12) << 12) | (gpa & 4095), len, arg);
     }
     default:
       return Errno.EINVAL;

@@ -2,7 +2,17 @@
 // Reference: test/golden/pvmemcontrol/README.md, "Host calls".
 import { FUNC_LAST } from '../../assembly/abi/pvmemcontrol.ts';
 import type { Where } from './recording.ts';
-import { asArray, asInteger, asObject, asString, asU64, at, malformed, parseJson } from './recording.ts';
+import {
+  asArray,
+  asBoolean,
+  asInteger,
+  asObject,
+  asString,
+  asU64,
+  at,
+  malformed,
+  parseJson,
+} from './recording.ts';
 import { asBacking, asBytes, asRam, type Backing, type TransportRam } from './transport-trace.ts';
 
 export interface HostcallRequest {
@@ -54,11 +64,6 @@ const CONTENT: Readonly<Record<string, PageAfter['content']>> = {
   zero: ['zero'],
   'kept or zero (not defined)': ['kept', 'zero'],
 };
-
-function asBoolean(value: unknown, where: Where): boolean {
-  if (typeof value !== 'boolean') throw malformed(where, 'true or false', value);
-  return value;
-}
 
 function parseRequest(value: unknown, where: Where): HostcallRequest {
   const request = asObject(value, where);

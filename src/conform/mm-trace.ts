@@ -10,6 +10,7 @@ import {
   at,
   type JsonObject,
   malformed,
+  onlyKeys,
   parseJson,
   type Where,
 } from './recording.ts';
@@ -76,11 +77,6 @@ const SIZE_KEYS: Readonly<Record<string, keyof MmSizes>> = {
   swappss: 'swapPss',
   locked: 'locked',
 };
-
-function onlyKeys(object: JsonObject, known: readonly string[], where: Where): void {
-  const key = Object.keys(object).find((k) => !known.includes(k));
-  if (key !== undefined) throw malformed(at(where, key), `only ${known.join(' ')}`, object[key]);
-}
 
 /** Run lengths must expand to exactly one item for each page. */
 function checkLength(length: number, pages: number, where: Where): void {

@@ -52,7 +52,8 @@ function callRange(op: string, start: bigint, len: bigint, door: MmDoor): number
   return door.madvise(start, len, op as MadviseAdvice);
 }
 
-const errnoName = (errno: number): string | undefined =>
+/** `EINVAL`; undefined for success. */
+export const errnoName = (errno: number): string | undefined =>
   errno === Errno.OK ? undefined : (Errno[errno] ?? `errno ${errno}`);
 const faultName = (access: HostAccess): string | undefined =>
   access.ok ? undefined : `${access.signal} ${access.code}`;

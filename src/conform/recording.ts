@@ -47,6 +47,12 @@ export function asObject(value: unknown, where: Where): JsonObject {
   return value as JsonObject;
 }
 
+/** Refuses fields that nobody reads: they could not be compared. */
+export function onlyKeys(object: JsonObject, known: readonly string[], where: Where): void {
+  const key = Object.keys(object).find((k) => !known.includes(k));
+  if (key !== undefined) throw malformed(at(where, key), `only ${known.join(' ')}`, object[key]);
+}
+
 export function asArray(value: unknown, where: Where): readonly unknown[] {
   if (!Array.isArray(value)) throw malformed(where, 'an array', value);
   return value;
@@ -54,6 +60,11 @@ export function asArray(value: unknown, where: Where): readonly unknown[] {
 
 export function asString(value: unknown, where: Where): string {
   if (typeof value !== 'string') throw malformed(where, 'a text', value);
+  return value;
+}
+
+export function asBoolean(value: unknown, where: Where): boolean {
+  if (typeof value !== 'boolean') throw malformed(where, 'true or false', value);
   return value;
 }
 

@@ -21,6 +21,8 @@ export interface CoreExports {
   /** Takes back the VM made last, which nobody has used yet. */
   vmUndo(vm: Ptr): void;
   vmSetBar0(vm: Ptr, gpa: bigint): void;
+  /** Before the first slot. */
+  vmSetKvm(vm: Ptr, gfns: bigint, type: number, profile: number, pml: number): void;
   /** Limits of the VM's memory and swap in pages, 2^64 - 1 for none. */
   setMemoryMax(vm: Ptr, pages: bigint): void;
   setSwapMax(vm: Ptr, pages: bigint): void;
@@ -35,6 +37,8 @@ export interface CoreExports {
   vcpuProgram(run: Ptr, at: Ptr, steps: number, rounds: number): number;
   vcpuLoad(run: Ptr, gpa: bigint, size: number, access: number): number;
   vcpuStore(run: Ptr, gpa: bigint, size: number, value: bigint): number;
+  /** A locked add; RUN_VALUE is what was there. */
+  vcpuAdd(run: Ptr, gpa: bigint, size: number, value: bigint): number;
   /** Addresses as numbers, exact below 2^53. */
   vcpuLoadAt(run: Ptr, gpa: number, size: number, access: number): number;
   vcpuStoreAt(run: Ptr, gpa: number, size: number, low: number, high: number): number;
@@ -69,7 +73,38 @@ export interface CoreExports {
 
   vmaFind(vm: Ptr, vpn: bigint): Ptr;
   vmaNext(vm: Ptr, vma: Ptr): Ptr;
+  /** The VMM's region of RAM with gfn, 0 for none. */
+  ramOf(vm: Ptr, gfn: bigint): Ptr;
   slotOf(vm: Ptr, gfn: bigint): Ptr;
+  /** The n-th slot by gfn. */
+  slotAt(vm: Ptr, n: number): Ptr;
+  slotById(vm: Ptr, id: number): Ptr;
+  /** `file`: a record, 0 where the fd is not open, 1 where it is no file of memory. */
+  setMemoryRegion(
+    vm: Ptr,
+    legacy: number,
+    slot: number,
+    flags: number,
+    gpa: bigint,
+    size: bigint,
+    hva: bigint,
+    file: number,
+    offset: bigint,
+  ): number;
+  setMemoryAttributes(vm: Ptr, address: bigint, size: bigint, attributes: bigint, flags: bigint): number;
+  isPrivate(vm: Ptr, gfn: bigint): number;
+  isMixed(vm: Ptr, gfn: bigint, shift: bigint): number;
+  nextPrivate(vm: Ptr, gfn: bigint, end: bigint): bigint;
+  nextShared(vm: Ptr, gfn: bigint, end: bigint): bigint;
+  dirtyGet(vm: Ptr, slot: number): number;
+  /** Page numbers u32 at SCRATCH; how many. */
+  dirtyPages(vm: Ptr, slot: number, from: number): number;
+  dirtyTaken(vm: Ptr, slot: number): bigint;
+  dirtyClearable(vm: Ptr, slot: number, first: bigint, pages: number): number;
+  /** A bit for each of 64 × `words` pages at SCRATCH. */
+  dirtyClear(vm: Ptr, slot: number, first: bigint, words: number): number;
+  invalidateBegin(vm: Ptr, from: bigint, to: bigint): void;
+  invalidateEnd(vm: Ptr): void;
   giganticLeaves(vm: Ptr): number;
   walkEntry(vm: Ptr, gfn: bigint, level: number): Ptr;
   pageLetter(vm: Ptr, vpn: bigint): number;

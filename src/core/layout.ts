@@ -42,6 +42,11 @@ export const VM_MEMORY_SWAP = 560;
 export const VM_MEMORY_SWAP_MAX = 568;
 export const VM_VMA_COUNT = 596;
 export const VM_PEAK = 632;
+export const VM_SLOT_COUNT = 844;
+export const VM_TYPE = 856;
+export const VM_GMEM_PROFILE = 860;
+export const VM_MANUAL_PROTECT = 880;
+export const VM_KVM_COUNTERS = 912;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
 export const STAT_RSS = 0;
@@ -70,10 +75,18 @@ export const PAGE_FILE_SLOT = 28;
 
 export const HOST_SHARED = HOST + 204;
 
+// The VMM's map of RAM, assembly/memslot/ram.ts.
+export const RAM_BASE = 0;
+export const RAM_VPN = 16;
+
+// A slot of KVM, assembly/memslot/table.ts.
 export const SLOT_BASE = 0;
 export const SLOT_END = 8;
 export const SLOT_VPN = 16;
 export const SLOT_ID = 24;
+export const SLOT_FLAGS = 28;
+export const SLOT_FILE = 32;
+export const SLOT_FILE_PAGE = 40;
 
 export const VMA_START = 0;
 export const VMA_END = 8;

@@ -1,4 +1,5 @@
 // The guest: its vCPUs, who act when they are called, and the driver.
+import type { Gpa } from '../address.ts';
 import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
 import type { Access, AddressLike, Exit, LoopEnd, Size, Verified } from '../types.ts';
@@ -49,6 +50,16 @@ export class Guest {
 
   store(gpa: AddressLike, size: AccessSize, value: bigint | number, on: OnCpu = {}): Access {
     return this.vcpu(on.cpu).store(gpa, size, value);
+  }
+
+  /** A locked addition: `value` of the answer is what was there. SlatboxError SLB-022 over a page border. */
+  fetchAdd(gpa: AddressLike, size: AccessSize, value: bigint | number, on: OnCpu = {}): Access {
+    return this.vcpu(on.cpu).fetchAdd(gpa, size, value);
+  }
+
+  /** What the VMM answers for reads, of any vCPU, that leave the guest and no device claims; without it they read as ones. */
+  onMmioRead(answer: ((gpa: Gpa, len: number) => Uint8Array) | undefined): void {
+    for (const vcpu of this.#vcpus) vcpu.onMmioRead = answer;
   }
 
   /** An instruction fetch, of one byte. */

@@ -7,6 +7,7 @@ import {
   RUN_EXIT,
   RUN_EXIT_SIZE,
   RUN_EXITS,
+  RUN_FAULT_FLAGS,
   RUN_FAULT_GPA,
   RUN_FAULT_WRITE,
   RUN_STATUS,
@@ -18,6 +19,7 @@ import { gpa as gpaOf } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
+import { exitReason } from '../exit.ts';
 import { parseSize } from '../size.ts';
 import type { Access, AddressLike, Exit, LoopEnd, Size, Verified } from '../types.ts';
 
@@ -41,17 +43,50 @@ export class Vcpu {
 
   /** One load. An access over a page border is one access with up to two exits. */
   load(gpa: AddressLike, size: AccessSize): Access {
-    return this.#ended(this.#core.x.vcpuLoad(this.run, gpaOf(gpa), checkedSize(size), AccessKind.Read), size);
+    const at = gpaOf(gpa);
+    return this.#ended(this.#core.x.vcpuLoad(this.run, at, checkedSize(size), AccessKind.Read), size, at);
   }
 
   store(gpa: AddressLike, size: AccessSize, value: bigint | number): Access {
     const bits = BigInt.asUintN(64, BigInt(value));
-    return this.#ended(this.#core.x.vcpuStore(this.run, gpaOf(gpa), checkedSize(size), bits), 0);
+    const at = gpaOf(gpa);
+    return this.#ended(this.#core.x.vcpuStore(this.run, at, checkedSize(size), bits), 0, at);
   }
+
+  /**
+   * A locked addition (`lock xadd`) of `value` to the `size` bytes at gpa, all in one page: SlatboxError SLB-022 else, a
+   * split lock. `value` of the answer is what was there.
+   */
+  fetchAdd(gpa: AddressLike, size: AccessSize, value: bigint | number): Access {
+    const at = gpaOf(gpa);
+    if ((at & 4095n) + BigInt(checkedSize(size)) > 4096n) {
+      throw new SlatboxError('SLB-022', 'a locked access over a page border', 'an access in one page');
+    }
+    const by = BigInt.asUintN(64, BigInt(value));
+    const access = this.#ended(this.#core.x.vcpuAdd(this.run, at, size, by), size, at);
+    return access.ok && access.exits.length !== 0 ? this.#added(access, size, by) : access;
+  }
+
+  /** The addition was emulated: what was read comes from the VMM, so the sum that is written is made here. */
+  #added(access: Extract<Access, { ok: true }>, size: AccessSize, by: bigint): Access {
+    const exits = access.exits.map((exit) => {
+      if (exit.reason !== 'MMIO' || !exit.isWrite) return exit;
+      const sum = access.value + by;
+      return {
+        ...exit,
+        data: Uint8Array.from({ length: size }, (_, i) => Number((sum >> BigInt(8 * i)) & 255n)),
+      };
+    });
+    return { ...access, exits };
+  }
+
+  /** What the VMM answers for reads that leave the guest and no device claims; ones, where it says nothing. */
+  onMmioRead: ((gpa: Gpa, len: number) => Uint8Array) | undefined;
 
   /** An instruction fetch, of one byte. */
   fetch(gpa: AddressLike): Access {
-    return this.#ended(this.#core.x.vcpuLoad(this.run, gpaOf(gpa), 1, AccessKind.Fetch), 1);
+    const at = gpaOf(gpa);
+    return this.#ended(this.#core.x.vcpuLoad(this.run, at, 1, AccessKind.Fetch), 1, at);
   }
 
   /** Loads of 8, 4, 2 and 1 bytes; the exit at which it stopped instead of bytes. */
@@ -121,11 +156,28 @@ export class Vcpu {
     return status === Status.Ok ? { pages } : { pages, exit: this.#exit(status) };
   }
 
-  #ended(status: Status, size: number): Access {
+  #ended(status: Status, size: number, gpa: bigint): Access {
     if (status !== Status.Ok) return { ok: false, exit: this.#exit(status) };
     const value = size === 0 ? 0n : BigInt.asUintN(size * 8, this.#core.readU64(this.run + RUN_VALUE));
     const count = this.#core.readU32(this.run + RUN_EXITS);
-    return { ok: true, value, exits: count === 0 ? NO_EXITS : this.#mmioExits(count) };
+    if (count === 0) return { ok: true, value, exits: NO_EXITS };
+    const exits = this.#mmioExits(count);
+    return { ok: true, value: this.onMmioRead ? this.#answered(value, gpa, exits) : value, exits };
+  }
+
+  /** `value` with the bytes that the VMM answers in the place of those that exits read, of an access at gpa. */
+  #answered(value: bigint, gpa: bigint, exits: readonly Exit[]): bigint {
+    for (const exit of exits) {
+      if (exit.reason !== 'MMIO' || exit.isWrite) continue;
+      exit.data.set(
+        (this.onMmioRead as (gpa: Gpa, len: number) => Uint8Array)(exit.gpa, exit.len).subarray(0, exit.len),
+      );
+      exit.data.forEach((byte, i) => {
+        const shift = (exit.gpa - gpa + BigInt(i)) * 8n;
+        value = (value & ~(255n << shift)) | (BigInt(byte) << shift);
+      });
+    }
+    return value;
   }
 
   #mmioExits(count: number): Exit[] {
@@ -152,23 +204,13 @@ export class Vcpu {
       // Only loops end at MMIO: they are guest code over RAM and do nothing there.
       case 'MMIO':
         return { reason, gpa, len: 0, isWrite, data: new Uint8Array(0) };
+      case 'MEMORY_FAULT': {
+        const flags = BigInt(this.#core.readU32(this.run + RUN_FAULT_FLAGS));
+        return { reason, gpa, flags, size: 4096, isWrite };
+      }
       default:
         return { reason, gpa, isWrite };
     }
-  }
-}
-
-/** Why an access that did not end well has left the guest. */
-export function exitReason(status: Status): Exit['reason'] {
-  switch (status) {
-    case Status.InternalError:
-      return 'INTERNAL_ERROR';
-    case Status.OutOfMemory:
-      return 'OUT_OF_MEMORY';
-    case Status.Mmio:
-      return 'MMIO';
-    default:
-      return 'EFAULT';
   }
 }
 

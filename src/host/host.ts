@@ -195,10 +195,11 @@ export async function createVms(options: SandboxOptions, vms: readonly VmOptions
   const host = await createHost({
     memory:
       pool ??
-      Math.min(
+      (Math.min(
         vms.reduce((sum, vm) => sum + mostFrames(vm), 0),
         2 * GIB,
-      ),
+      ) ||
+        DEFAULT_POOL),
     ...(swap !== undefined && { swap }),
     ...(hugepages1g !== undefined && { hugepages1g }),
     ...(core !== undefined && { core }),

@@ -18,6 +18,7 @@ const SENTENCES = [
   'the pool is too large to be checked',
   'a VM is charged for other pages than it has',
   'a page in use counts as one that never was',
+  'memslots are out of order, overlap, or are found in the wrong place',
 ];
 
 export function sentence(broken: number, core: Core): string {

@@ -1,11 +1,12 @@
 // Counters by the names that scenario files use.
-import { Counter } from '../../assembly/abi/events.ts';
+import { Counter, KvmCounter } from '../../assembly/abi/events.ts';
 import { PAGE_SIZE } from '../address.ts';
 import { kernelPageSize } from '../backing.ts';
 import {
   HOST_EVENT_SEQ,
   VM_COUNTERS,
   VM_HUGETLB,
+  VM_KVM_COUNTERS,
   VM_MAPPED,
   VM_MAPPED_HUGE,
   VM_MEMORY,
@@ -42,6 +43,16 @@ const NAMES: Readonly<Record<string, Counter>> = {
   'memory.swap.events.fail': Counter.SwapFail,
 };
 
+const KVM_NAMES: Readonly<Record<string, KvmCounter>> = {
+  'exits.memory-fault': KvmCounter.MemoryFault,
+  'exits.hypercall': KvmCounter.Hypercall,
+  'exits.pml-full': KvmCounter.PmlFull,
+  'dirty.pages': KvmCounter.Dirty,
+  'slat.retries': KvmCounter.Retry,
+  'slat.flushes.remote': KvmCounter.RemoteFlush,
+  'attributes.changes': KvmCounter.Attributes,
+};
+
 const HUGE = 2 ** 21;
 const GIGANTIC = 2 ** 30;
 
@@ -72,6 +83,8 @@ export function readCounters(vm: Vm): Counters {
     'events.total': core.readU32(HOST_EVENT_SEQ),
   };
   for (const [name, n] of Object.entries(NAMES)) out[name] = counter(n);
+  for (const [name, n] of Object.entries(KVM_NAMES))
+    out[name] = core.readNumber(vm.ptr + VM_KVM_COUNTERS + n * 8);
   out['hostcalls.total'] = 0;
   // INFO is answered by the device itself: no system call.
   for (let f = 1; f < REQUESTS.length; f++) {

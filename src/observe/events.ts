@@ -4,6 +4,7 @@ import { Status } from '../../assembly/abi/status.ts';
 import { formatAddress, hex } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import { EVENTS, HOST_EVENT_SEQ, HOST_EVENTS_ON } from '../core/layout.ts';
+import { exitReason } from '../exit.ts';
 import type { EventRecord } from '../types.ts';
 import { errnoName, funcName } from './names.ts';
 
@@ -79,8 +80,7 @@ const READERS: Readonly<Record<number, Reader>> = {
         text: `exit MMIO ${access} ${hex(a)} ${b} bytes`,
       };
     }
-    const reason =
-      n === Status.OutOfMemory ? 'OUT_OF_MEMORY' : n === Status.InternalError ? 'INTERNAL_ERROR' : 'EFAULT';
+    const reason = exitReason(n);
     const access = ACCESS[Number(b)] ?? '';
     return {
       kind: 'exit',
@@ -135,7 +135,39 @@ const READERS: Readonly<Record<number, Reader>> = {
     detail: { hva: page(a), other: page(b) },
     text: `KSM: pages ${page(a)} and ${page(b)} are equal, and share a frame`,
   }),
+  [EventKind.Memslot]: ({ n, a, b, c }) => ({
+    kind: 'memslot',
+    detail: { change: CHANGES[n] ?? '', id: Number(c), from: page(a), to: page(b) },
+    text: `memslot ${c} ${CHANGES[n]}: ${page(a)}…${page(b)}`,
+  }),
+  [EventKind.Attributes]: ({ n, a, b }) => ({
+    kind: 'attributes',
+    detail: { attributes: n, from: page(a), to: page(b) },
+    text: `${page(a)}…${page(b)} is ${n === 0 ? 'shared' : 'private'} now`,
+  }),
+  [EventKind.DirtyLog]: ({ n, a, b }) => ({
+    kind: 'dirty-log',
+    detail: { id: Number(a), pages: n, cleared: Number(b) },
+    text: `dirty log of memslot ${a}: ${n} pages${b ? ', cleared' : ''}`,
+  }),
+  [EventKind.PmlFull]: ({ n }) => ({
+    kind: 'pml-full',
+    detail: { cpu: n },
+    text: `the page-modification log of vCPU ${n} is full: exit 62`,
+  }),
+  [EventKind.Punch]: ({ n, a, b }) => ({
+    kind: 'punch',
+    detail: { pages: n, offset: hex(a), length: hex(b) },
+    text: `${n} pages of the guest_memfd dropped at ${hex(a)} +${hex(b)}`,
+  }),
+  [EventKind.Hypercall]: ({ a, b, c }) => ({
+    kind: 'hypercall',
+    detail: { gpa: hex(a), pages: Number(b), attributes: Number(c) },
+    text: `the guest asks for ${b} pages at ${hex(a)} to be ${c & 16n ? 'private' : 'shared'}`,
+  }),
 };
+
+const CHANGES = ['created', 'deleted', 'moved', 'flags changed'];
 
 /** What a fault put in, by the page's letter. */
 const FAULT: Readonly<Record<string, string>> = {

@@ -5,8 +5,8 @@ import type { Walk, WalkEntry } from '../types.ts';
 import type { Vm } from '../vm.ts';
 
 const ADDRESS = 0x000f_ffff_ffff_f000n;
-/** Write-back tables, walk length 4. */
-const EPTP_BITS = 0x1en;
+/** Write-back tables, walk length 4, accessed and dirty flags. */
+const EPTP_BITS = 0x5en;
 const GPA_BITS = 48n;
 
 /** Bytes that a leaf of this level maps. */

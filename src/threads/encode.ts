@@ -10,8 +10,8 @@ import {
 } from '../../assembly/abi/status.ts';
 import type { Core } from '../core/core.ts';
 import type { Ptr } from '../core/exports.ts';
+import { exitReason } from '../exit.ts';
 import type { BoundDevice } from '../guest/channel.ts';
-import { exitReason } from '../guest/vcpu.ts';
 import { isRequest, type Op, type RepeatOp } from './ops.ts';
 import type { RepeatEnd, Tally } from './program.ts';
 import { errnoName } from './tally.ts';

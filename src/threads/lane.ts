@@ -3,7 +3,7 @@
 import { Errno } from '../../assembly/abi/errno.ts';
 import type { Core } from '../core/core.ts';
 import type { Ptr } from '../core/exports.ts';
-import { SLOT_BASE, SLOT_VPN } from '../core/layout.ts';
+import { RAM_BASE, RAM_VPN } from '../core/layout.ts';
 import { type BoundDevice, call, type Transfer } from '../guest/channel.ts';
 import { failed } from '../guest/requests.ts';
 import { Buf } from '../guest/uapi.ts';
@@ -102,9 +102,9 @@ export class Lane {
 
   #hostCall(op: Op, gpa: bigint): Errno {
     const { x } = this.#core;
-    const slot = x.slotOf(this.#vm, gpa >> 12n) >>> 0;
-    if (slot === 0) return Errno.EINVAL;
-    const vpn = this.#core.readU64(slot + SLOT_VPN) - this.#core.readU64(slot + SLOT_BASE);
+    const region = x.ramOf(this.#vm, gpa >> 12n) >>> 0;
+    if (region === 0) return Errno.EINVAL;
+    const vpn = this.#core.readU64(region + RAM_VPN) - this.#core.readU64(region + RAM_BASE);
     return x.hostCall(this.#vm, Number(op.func), BigInt.asUintN(64, (vpn << 12n) + gpa), op.len, op.value);
   }
 }

@@ -7,7 +7,7 @@ import { bitGet } from '../../base/bits';
 import { chunkLock, chunkMissed, chunkUnlock } from '../../base/chunk-lock';
 import { local, THREADS } from '../../base/thread';
 import { frameAddress } from '../../frames/bytes';
-import { slotOf, slotVpn } from '../../memslot/table';
+import { ramOf, ramVpn } from '../../memslot/ram';
 import { hostAccess } from '../../mm/fault';
 import { entryDirtied } from '../../mm/huge';
 import { BACKED, chunkOf, pageSlot, WRITABLE } from '../../mm/page-state';
@@ -16,7 +16,7 @@ import { BACKED, chunkOf, pageSlot, WRITABLE } from '../../mm/page-state';
 export function inRam(vm: usize, gpa: u64, len: u64): bool {
   const last = gpa + len - 1;
   if (last < gpa) return false;
-  return slotOf(vm, gpa >> 12) != 0 && slotOf(vm, last >> 12) != 0;
+  return ramOf(vm, gpa >> 12) != 0 && ramOf(vm, last >> 12) != 0;
 }
 
 /** Address of the byte at gpa, in page vpn, for the VMM; 0 when it cannot be reached. Holds while the chunk is locked. */
@@ -81,9 +81,9 @@ const NOBODY: u32 = 0xffffffff;
 
 /** n bytes at gpa, in one page, from or to `at`; remembered as the buffer of a connection, if one is given. */
 function ramPart(vm: usize, gpa: u64, at: usize, n: u32, write: bool, connection: u32 = NOBODY): bool {
-  const slot = slotOf(vm, gpa >> 12);
-  if (slot == 0) return false;
-  const vpn = slotVpn(slot, gpa >> 12);
+  const region = ramOf(vm, gpa >> 12);
+  if (region == 0) return false;
+  const vpn = ramVpn(region, gpa >> 12);
   let p: usize;
   let attempts: u32 = 0;
   do {

@@ -10,7 +10,7 @@ import { HOST_EVENTS_ON, VM_DEV_ABI, VM_DEV_REQUEST } from '../../base/layout';
 import { pageAlign } from '../../base/math';
 import { local, threaded } from '../../base/thread';
 import { loadHalves } from '../../frames/bytes';
-import { SLOT_BASE, SLOT_END, SLOT_VPN, slotOf, slotVpn } from '../../memslot/table';
+import { RAM_BASE, RAM_END, RAM_VPN, ramOf, ramVpn } from '../../memslot/ram';
 import { MODE_BOTH, MODE_REQUEST, mode } from '../../base/window';
 import { mlock, munlock } from '../../mm/mlock';
 import { dropsNothing, madvise, mprotect, setAnonName } from '../../mm/syscalls';
@@ -41,9 +41,9 @@ export function requestKnown(vm: usize, n: u32, at: usize): void {
 @inline
 function dropped(vm: usize, code: u64, addr: u64, length: u64): bool {
   if (threaded() || load<u32>(HOST_EVENTS_ON) != 0 || length == 0 || (addr & 4095) != 0) return false;
-  const slot = slotOf(vm, addr >> 12);
-  if (slot == 0 || length > (load<u64>(slot, SLOT_END) << 12) - addr) return false;
-  const vpn = slotVpn(slot, addr >> 12);
+  const region = ramOf(vm, addr >> 12);
+  if (region == 0 || length > (load<u64>(region, RAM_END) << 12) - addr) return false;
+  const vpn = ramVpn(region, addr >> 12);
   if (!dropsNothing(vm, vpn, vpn + (pageAlign(length) >> 12))) return false;
   count(vm, Counter.RequestsTotal);
   count(vm, Counter.HostCallBase + <i32>code);
@@ -144,9 +144,9 @@ function execute(vm: usize, code: u64, addr: u64, length: u64, arg: u64): u64 {
     else if (func == MemctlFunc.SetVmaAnonName) func = Func.SetVmaAnonName;
   } else if (code > <u64>FUNC_LAST) return failed(Errno.EOPNOTSUPP, code);
   // In one region; a zero-length range needs its address inside.
-  const slot = slotOf(vm, addr >> 12);
-  if (slot == 0 || length > (load<u64>(slot, SLOT_END) << 12) - addr) return failed(Errno.EINVAL, code);
-  const hva = ((load<u64>(slot, SLOT_VPN) - load<u64>(slot, SLOT_BASE)) << 12) + addr;
+  const region = ramOf(vm, addr >> 12);
+  if (region == 0 || length > (load<u64>(region, RAM_END) << 12) - addr) return failed(Errno.EINVAL, code);
+  const hva = ((load<u64>(region, RAM_VPN) - load<u64>(region, RAM_BASE)) << 12) + addr;
   return failed(hostCall(vm, func, hva, length, arg), 0);
 }
 
