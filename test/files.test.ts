@@ -55,7 +55,7 @@ describe.each(BUILDS)('files › %s', (_row, build) => {
     expect(new Set(calls.map(name))).toEqual(new Set(['EBADF']));
   });
 
-  it('F2 A closed file is gone with its pages, unless a mapping has it', () => {
+  it('A5 A closed file is gone with its pages, unless a mapping has it', () => {
     const other = vm.vmm.memfdCreate(bytes(2));
     vm.vmm.pwrite(other, 0n, new Uint8Array(8192).fill(1));
     vm.vmm.pwrite(fd, 0n, Uint8Array.of(7));
@@ -67,7 +67,7 @@ describe.each(BUILDS)('files › %s', (_row, build) => {
     expect([host.frames().used, host.check()]).toEqual([0, []]);
   });
 
-  it('F3 Making and closing files for ever takes no metadata away', () => {
+  it('Making and closing files for ever takes no metadata away', () => {
     const before = host.metadataBytes();
     for (let i = 0; i < 20000; i++) vm.vmm.close(vm.vmm.memfdCreate(2n ** 62n));
     expect(host.metadataBytes()).toBe(before);
@@ -228,7 +228,7 @@ describe.each(BUILDS)('files › %s', (_row, build) => {
     expect([host.frames().used, host.check()]).toEqual([0, []]);
   });
 
-  it('F10 A page that two processes of pages would call shared: Pss of a file mapped twice', () => {
+  it('5.5 A file mapped twice: Pss is halved, and PAGEOUT leaves alone what others map', () => {
     map(16, fd);
     vm.vmm.store(at(2), 1);
     read(at(18));
@@ -236,7 +236,6 @@ describe.each(BUILDS)('files › %s', (_row, build) => {
       [4096, 2048, 4096],
       [4096, 2048, 4096],
     ]);
-    // PAGEOUT leaves alone what others map.
     vm.vmm.madvise(at(2), PAGE, 'pageout');
     expect(letters()).toBe('..f.....');
   });
