@@ -12,9 +12,10 @@ import { min } from '../base/math';
 import { frameAddress } from '../frames/bytes';
 import { notifyFile, notifyFileGone } from '../memslot/notify';
 import {
-  FILE_ALLOCATING, FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileNamed, fileOwner, filePlaceName, filePlaces, fileReach,
-  fileSetSize, fileSize, fileUnmap, fileVpn,
+  FILE_ALLOCATING, FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileOwner, fileReach,
+  fileSetSize, fileSize,
 } from './file';
+import { fileNamed, filePlaceName, filePlaces, fileUnmap, fileVpn } from './file-place';
 import { fileSetsFree } from './file-attributes';
 import { fileObtain } from './file-fault';
 import { hugetlbPunch } from './hugetlb';
