@@ -20,7 +20,7 @@
 // used yet, so nobody sees a page there. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.
 import { FileKind } from '../abi/file';
 import { Counter, EventKind } from '../abi/events';
-import { HOST_FILES, VM_DIR, VM_DIR_LEN, VM_LOCK_MASK, VPN_BASE } from '../base/layout';
+import { HOST_FILES, VM_DIR, VM_DIR_LEN, VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { max, min } from '../base/math';
 import { arenaGet, arenaGetContiguous, arenaPut, arenaPutContiguous } from '../frames/arena';
