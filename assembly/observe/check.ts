@@ -18,9 +18,8 @@ import {
   BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO,
   hugeTag, KSM, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import {
-  FILE_NEXT, fileCached, fileDirPages, fileIsUnused, fileOf, fileOwner, filePage, filePlaceName, filePlacePages, filePlaces,
-} from '../mm/file';
+import { FILE_NEXT, fileCached, fileDirPages, fileIsUnused, fileOwner } from '../mm/file';
+import { fileOf, filePage, filePlaceName, filePlacePages, filePlaces } from '../mm/file-place';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
