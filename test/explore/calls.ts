@@ -215,6 +215,8 @@ export class Cpu {
       return `${Status[Number(status)]} ${way} ${hex(core.readU64(run + RUN_FAULT_GPA))}`;
     }
     const exits = core.readU32(run + RUN_EXITS);
-    return exits === 0 ? ok() : `${ok()}, unclaimed at ${hex(core.readU64(run + RUN_EXIT))}`;
+    if (exits === 0) return ok();
+    const way = core.readU32(run + RUN_EXIT + 20) ? 'write' : 'read';
+    return `${ok()}, unclaimed ${way} of ${core.readU32(run + RUN_EXIT + 16)} at ${hex(core.readU64(run + RUN_EXIT))}`;
   }
 }
