@@ -6,7 +6,7 @@ import { KVM_MEMORY_EXIT_FLAG_PRIVATE, MemFlag } from '../abi/kvm';
 import { Access, RUN_FAULT_FLAGS, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import {
-  HERE_CPU, HUGE_ZERO_PAGE, VM_DIRTY_SLOTS, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN,
+  HERE_CPU, HUGE_ZERO_PAGE, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN, VM_PML,
   VM_SLOT_GENERATION, ZERO_PAGE,
 } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
@@ -16,7 +16,7 @@ import { fence } from '../base/window';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { GROUP } from '../frames/pool';
 import { gmemIsMixed, gmemIsPrivate } from '../gmem/bind';
-import { dirtyMark, isLogging } from '../memslot/dirty';
+import { dirtyMark, isLogging, PML_USED } from '../memslot/dirty';
 import { SLOT_BASE, SLOT_END, SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
 import { fileObtain } from '../mm/file-fault';
@@ -55,9 +55,9 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
     }
     // Whatever the host has behind it (R9.2).
     if (access == Access.Write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0) return Status.Mmio;
-    // A leaf that may be written lacks only its dirty bit: no violation, the processor sets that by itself.
+    // A leaf that may be written may lack only its dirty bit: no violation, the processor sets that by itself.
     status = Status.Retry;
-    if (access == Access.Write && load<u32>(vm, VM_DIRTY_SLOTS) != 0 && isLogging(slot)) status = setDirty(vm, gfn, slot, generation);
+    if (access == Access.Write && load<u32>(vm, VM_PML) == PML_USED) status = setDirty(vm, gfn, slot, generation);
     if (status == Status.Retry) status = violation(vm, gfn, access, slot, generation);
   } while (status == AGAIN);
   return status;
