@@ -20,6 +20,7 @@ import { dirtyMark, isLogging } from '../memslot/dirty';
 import { SLOT_BASE, SLOT_END, SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
 import { fileObtain } from '../mm/file-fault';
+import { fileIsHuge } from '../mm/file-huge';
 import { folioOf, isAsOne } from '../mm/huge';
 import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
@@ -112,13 +113,15 @@ function mapPage(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Statu
   return mapHva(vm, gfn, vpn, slot, write);
 }
 
-/** A page of the slot's guest_memfd: always 4 KiB, always writable. */
+/** A page of the slot's guest_memfd, always writable; all of its huge page, if it has one there. */
 function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
   const file: usize = load<u32>(slot, SLOT_FILE);
   if (file == 0) return memoryFault(vm, flags);
-  const frame = fileObtain(vm, file, slotFilePage(slot, gfn));
+  const at = slotFilePage(slot, gfn);
+  const frame = fileObtain(vm, file, at);
   if (frame == 0) return Status.OutOfMemory;
-  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, 0);
+  const shift: u64 = fileIsHuge(file, at) && fits(vm, slot, gfn, at, GROUP) ? 9 : 0;
+  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, shift);
 }
 
 /** The page behind the slot's host-virtual address, through the VMM's page table. */
@@ -194,9 +197,10 @@ function leafShift(vm: usize, chunk: usize, slot: usize, gfn: u64, vpn: u64): u6
   return fits(vm, slot, gfn, vpn, GROUP) ? 9 : 0;
 }
 
-function fits(vm: usize, slot: usize, gfn: u64, vpn: u64, pages: u64): bool {
+/** Whether a leaf of so many pages can have gfn and, at the other side, page `at` of the VMM's memory or of a file. */
+function fits(vm: usize, slot: usize, gfn: u64, at: u64, pages: u64): bool {
   const first = gfn & ~(pages - 1);
-  if (((gfn ^ vpn) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
+  if (((gfn ^ at) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
   return !gmemIsMixed(vm, slot, gfn, ctz(pages));
 }
 
