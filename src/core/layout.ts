@@ -46,6 +46,7 @@ export const VM_SLOT_COUNT = 844;
 export const VM_TYPE = 856;
 export const VM_GMEM_PROFILE = 860;
 export const VM_MANUAL_PROTECT = 880;
+export const VM_INVALIDATING = 888;
 export const VM_KVM_COUNTERS = 912;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
