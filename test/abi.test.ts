@@ -23,6 +23,7 @@ const core: Readonly<Record<string, bigint>> = {
   ...constants('assembly/memslot/table.ts'),
   ...constants('assembly/observe/stats.ts'),
   ...constants('assembly/observe/page.ts'),
+  ...constants('assembly/observe/usage.ts'),
   POOL_BASE: pool.BASE as bigint,
   POOL_BUMP: pool.BUMP as bigint,
   POOL_STACK: pool.STACK as bigint,

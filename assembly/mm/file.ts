@@ -37,9 +37,9 @@ export const FILE_NEXT: usize = 24;
 const PLACES: usize = 28;
 export const FILE_KIND: usize = 32;
 export const FILE_FLAGS: usize = 36;
-const SIZE: usize = 40;
+export const FILE_SIZE: usize = 40;
 export const FILE_DESCRIPTORS: usize = 48;
-const OWNER: usize = 52;
+export const FILE_OWNER: usize = 52;
 const HOME: usize = 56;
 export const FILE_FIRST: usize = 64;
 const PLACE: usize = 1024;
@@ -68,9 +68,9 @@ export function fileCreate(vm: usize, kind: FileKind, flags: u32, size: u64, fir
   store<u32>(file, <u32>dir, VM_DIR);
   store<u32>(file, kind, FILE_KIND);
   store<u32>(file, flags, FILE_FLAGS);
-  store<u64>(file, size, SIZE);
+  store<u64>(file, size, FILE_SIZE);
   store<u32>(file, 1, FILE_DESCRIPTORS);
-  store<u32>(file, <u32>vm, OWNER);
+  store<u32>(file, <u32>vm, FILE_OWNER);
   store<u32>(file, <u32>first & 511, FILE_FIRST);
   // A size costs nothing: the directory grows with what is used.
   store<u32>(file, <u32>min(gibsTo(fileEnd(file)), DIR_PAGE), VM_DIR_LEN);
@@ -120,7 +120,7 @@ export function fileDirPages(file: usize): u32 {
 
 /** The size is `size` bytes now; its pages are as they were. */
 export function fileSetSize(file: usize, size: u64): void {
-  store<u64>(file, size, SIZE);
+  store<u64>(file, size, FILE_SIZE);
 }
 
 /** A file without pages, descriptors and mappings goes. */
@@ -141,7 +141,7 @@ export function fileIsUnused(file: usize): bool {
 // @ts-ignore: decorator
 @inline
 export function fileOwner(file: usize): usize {
-  return load<u32>(file, OWNER);
+  return load<u32>(file, FILE_OWNER);
 }
 
 // @ts-ignore: decorator
@@ -156,7 +156,7 @@ export function fileFlags(file: usize): u32 {
 
 /** In bytes. */
 export function fileSize(file: usize): u64 {
-  return load<u64>(file, SIZE);
+  return load<u64>(file, FILE_SIZE);
 }
 
 /** The file's page in which byte `offset` is, or would be. */
@@ -170,7 +170,7 @@ export function fileAt(file: usize, offset: u64): u64 {
 // @ts-ignore: decorator
 @inline
 export function fileEnd(file: usize): u64 {
-  return fileAt(file, load<u64>(file, SIZE) + 4095);
+  return fileAt(file, load<u64>(file, FILE_SIZE) + 4095);
 }
 
 /** Whether the VMM may have the guest_memfd's page `at` in its page table, when it touches it there. */

@@ -111,6 +111,8 @@ export interface CoreExports {
   /** Blocks of the file behind page vpn, in memory and swapped, 4 KiB each; -1 when there is no file. */
   fileBlocks(vm: Ptr, vpn: bigint): number;
   ksmScan(): void;
+  /** The VM whose memory cgroup pays for a frame that KSM shares. */
+  ksmChargedTo(frame: number): Ptr;
   /** Frames that sharing saves. */
   ksmSaved(): number;
   /** Linear-memory address of the file's page behind vpn for write(2), 0 when there is none. */
@@ -143,6 +145,10 @@ export interface CoreExports {
   pagemapNext(vm: Ptr, vpn: bigint, end: bigint): bigint;
   pageFlags(first: number, count: number): void;
   pageCounts(first: number, count: number): void;
+  /** USE_* at SCRATCH: of the VMM's page table, of a file's pages, of the SLAT. */
+  pagesUsage(vm: Ptr, vpn: bigint, end: bigint): void;
+  fileUsage(vm: Ptr, file: Ptr, first: bigint, end: bigint): void;
+  leavesUsage(vm: Ptr, gfn: bigint, end: bigint): void;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;
   check(): number;
