@@ -3,7 +3,7 @@ export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0, vmSetKvm, vmUndo } 
 export { runOf, threadAttach } from './base/thread';
 export { threadsFold, threadsStart } from './vcpu/threads';
 export { vcpuProgram } from './vcpu/program';
-export { vcpuLoad, vcpuStore } from './vcpu/access';
+export { vcpuKind, vcpuLoad, vcpuStore } from './vcpu/access';
 export { vcpuAdd } from './vcpu/locked';
 export {
   vcpuFill, vcpuLoadAt, vcpuRequest, vcpuRequestAt, vcpuStoreAt, vcpuStride, vcpuTouch, vcpuVerify,
@@ -32,6 +32,8 @@ export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
 export { ramOf } from './memslot/ram';
 export { slotAt, slotById, slotOf } from './memslot/table';
 export { isMixed, isPrivate, nextPrivate, nextShared } from './memslot/attributes';
+export { gmemSetAttributes } from './gmem/convert';
+export { fileAllPrivate, filePin } from './mm/file-attributes';
 export { setMemoryRegion } from './kvm/region';
 export { setMemoryAttributes } from './kvm/attributes';
 export { dirtyClear, dirtyClearable, dirtyGet, dirtyPages, dirtyTaken } from './kvm/dirty-log';

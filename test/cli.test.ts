@@ -249,6 +249,17 @@ describe('cli › conform', () => {
     expect(out).toMatch(/\d+ passed, 0 failed, 0 skipped\n$/);
     expect(code).toBe(0);
   });
+
+  it('a kvm file has many cases, one line each', async () => {
+    const { out, code, err } = await slatbox(
+      'conform kvm test/golden/kvm/gmem.json test/golden/kvm/swap.json --only group=swap --without memfd',
+    );
+    expect(err).toBe('');
+    expect(out).toMatch(
+      /^(ok test\/golden\/kvm\/swap\.json:pageout-anon-\d steps=\d+ checked=\d+\n)+3 passed, 0 failed, 0 skipped\n$/,
+    );
+    expect(code).toBe(0);
+  });
 });
 
 describe('cli › messages', () => {

@@ -48,12 +48,12 @@ describe('imports › the core', () => {
     memslot: ['slat', 'frames', 'base', 'abi', 'trace'],
     mm: BELOW_MM,
     gmem: ['mm', ...BELOW_MM],
-    fault: ['mm', ...BELOW_MM],
+    fault: ['gmem', 'mm', ...BELOW_MM],
     kvm: ['gmem', 'mm', ...BELOW_MM],
     device: ['mm', ...BELOW_MM],
     bus: ['device', 'base', 'abi', 'trace'],
     vcpu: ['bus', 'device', 'fault', 'kvm', 'mm', ...BELOW_MM],
-    observe: ['device', 'mm', ...BELOW_MM],
+    observe: ['device', 'gmem', 'mm', ...BELOW_MM],
   };
   const room = (file: string): string => file.split('/')[1] as string;
   const ROOTS = ['assembly/index.ts', 'assembly/vm.ts'];

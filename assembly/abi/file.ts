@@ -20,3 +20,6 @@ export enum GmemFlag {
   /** The VMM may touch its pages there. */
   InitShared = 2,
 }
+
+/** Ours, besides the caller's flags: the file keeps attributes of its pages itself. */
+export const GMEM_ATTRIBUTES = 0x100;

@@ -8,6 +8,8 @@ export enum MemFlag {
   GuestMemfd = 4,
   /** KVM's own: the file can be mapped, so all accesses are to it (KVM_MEMSLOT_GMEM_ONLY). */
   GmemOnly = 0x20000,
+  /** Ours: the file says itself what of it is private. */
+  FileAttributes = 0x40000,
 }
 
 /** Attributes of a gfn, and flags of a MEMORY_FAULT exit. */
@@ -23,6 +25,13 @@ export enum GmemProfile {
   B = 1,
   C = 2,
   D = 3,
+}
+
+/** What becomes of contents when a file converts its pages: not said, zeros for both sides, the same for both sides. */
+export enum GmemContent {
+  Unspecified = 0,
+  Zero = 1,
+  Preserve = 2,
 }
 
 /** Types of a VM (KVM_CREATE_VM). */

@@ -6,7 +6,7 @@ import { KVM_MEMORY_EXIT_FLAG_PRIVATE, MemFlag } from '../abi/kvm';
 import { Access, RUN_FAULT_FLAGS, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import {
-  HERE_CPU, HUGE_ZERO_PAGE, VM_ATTRIBUTES, VM_DIRTY_SLOTS, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN,
+  HERE_CPU, HUGE_ZERO_PAGE, VM_DIRTY_SLOTS, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN,
   VM_SLOT_GENERATION, ZERO_PAGE,
 } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
@@ -15,7 +15,7 @@ import { here, local, runOf } from '../base/thread';
 import { fence } from '../base/window';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { GROUP } from '../frames/pool';
-import { isMixed, isPrivate } from '../memslot/attributes';
+import { gmemIsMixed, gmemIsPrivate } from '../gmem/bind';
 import { dirtyMark, isLogging } from '../memslot/dirty';
 import { SLOT_BASE, SLOT_END, SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
@@ -40,10 +40,9 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
   // Slots may change until the page is locked: then all that was looked up with them is looked up again.
   do {
     const generation = load<u32>(vm, VM_SLOT_GENERATION);
-    const isOwn = load<u32>(vm, VM_ATTRIBUTES) != 0 && isPrivate(vm, gfn);
     const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
     if (slot == 0) {
-      if (isOwn) return memoryFault(vm, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+      if (gmemIsPrivate(vm, 0, gfn)) return memoryFault(vm, KVM_MEMORY_EXIT_FLAG_PRIVATE);
       if (access == Access.Fetch) return Status.InternalError;
       store<u64>(local(vm), gfn, VM_MMIO_GFN);
       fence();
@@ -108,8 +107,8 @@ function memoryFault(vm: usize, flags: u32): Status {
 
 function mapPage(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
   const flags = load<u32>(slot, SLOT_FLAGS);
+  if (gmemIsPrivate(vm, slot, gfn)) return mapGmem(vm, gfn, slot, KVM_MEMORY_EXIT_FLAG_PRIVATE);
   if ((flags & MemFlag.GmemOnly) != 0) return mapGmem(vm, gfn, slot, 0);
-  if (load<u32>(vm, VM_ATTRIBUTES) != 0 && isPrivate(vm, gfn)) return mapGmem(vm, gfn, slot, KVM_MEMORY_EXIT_FLAG_PRIVATE);
   return mapHva(vm, gfn, vpn, slot, write);
 }
 
@@ -198,5 +197,15 @@ function leafShift(vm: usize, chunk: usize, slot: usize, gfn: u64, vpn: u64): u6
 function fits(vm: usize, slot: usize, gfn: u64, vpn: u64, pages: u64): bool {
   const first = gfn & ~(pages - 1);
   if (((gfn ^ vpn) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
-  return !isMixed(vm, gfn, ctz(pages));
+  return !gmemIsMixed(vm, slot, gfn, ctz(pages));
+}
+
+/**
+ * The guest's access to gfn is of one kind by what the guest says itself (an encryption bit). Ok when gfn is of that kind;
+ * else MemoryFault, with the kind that the guest wants.
+ */
+export function kindOf(vm: usize, gfn: u64, toPrivate: bool): Status {
+  const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
+  if (gmemIsPrivate(vm, slot, gfn) == toPrivate) return Status.Ok;
+  return memoryFault(vm, toPrivate ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0);
 }

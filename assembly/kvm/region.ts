@@ -10,7 +10,7 @@ import {
 } from '../base/layout';
 import { runOf, threaded } from '../base/thread';
 import { fence } from '../base/window';
-import { gmemBind, gmemIsMappable } from '../gmem/bind';
+import { gmemBind, gmemSlotFlags } from '../gmem/bind';
 import { fileAt } from '../mm/file';
 import { isLogging, pmlFlushAll } from '../memslot/dirty';
 import { zapGfns } from '../memslot/notify';
@@ -100,7 +100,7 @@ function create(vm: usize, id: u32, flags: u32, gfn: u64, pages: u64, vpn: u64, 
   if (gmem) {
     store<u32>(slot, <u32>file, SLOT_FILE);
     store<u64>(slot, fileAt(file, offset), SLOT_FILE_PAGE);
-    if (gmemIsMappable(file)) store<u32>(slot, flags | MemFlag.GmemOnly, SLOT_FLAGS);
+    store<u32>(slot, flags | gmemSlotFlags(file), SLOT_FLAGS);
   }
   if ((flags & MemFlag.LogDirtyPages) != 0 && !logMake(vm, slot)) {
     store<u64>(slot, 0, SLOT_END);

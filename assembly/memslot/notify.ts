@@ -44,7 +44,13 @@ export function zapGfns(vm: usize, from: u64, to: u64): void {
 
 /** Of a slot with a guest_memfd only what is not of that file has to do with host-virtual memory (KVM_FILTER_SHARED). */
 function zapShared(vm: usize, slot: usize, from: u64, to: u64): void {
-  if ((load<u32>(slot, SLOT_FLAGS) & MemFlag.GmemOnly) != 0) return;
+  const flags = load<u32>(slot, SLOT_FLAGS);
+  if ((flags & MemFlag.GmemOnly) != 0) return;
+  if ((flags & MemFlag.FileAttributes) != 0) {
+    // The file knows which they are; all of them are dropped.
+    zapGfns(vm, from, to);
+    return;
+  }
   for (let gfn = nextShared(vm, from, to); gfn < to; ) {
     const end = nextPrivate(vm, gfn, to);
     zapGfns(vm, gfn, end);
@@ -82,7 +88,7 @@ export function notifyFileGone(vm: usize, file: usize): void {
 
 /** The other part of such a slot. */
 function zapPrivate(vm: usize, slot: usize, from: u64, to: u64): void {
-  if ((load<u32>(slot, SLOT_FLAGS) & MemFlag.GmemOnly) != 0) {
+  if ((load<u32>(slot, SLOT_FLAGS) & (MemFlag.GmemOnly | MemFlag.FileAttributes)) != 0) {
     zapGfns(vm, from, to);
     return;
   }

@@ -1,7 +1,7 @@
 // Faults of mappings of a file, and write(2) to it. Reference: linux mm/shmem.c (shmem_get_folio_gfp, shmem_swapin_folio),
 // mm/memory.c (do_fault_around), mm/filemap.c (filemap_map_pages); rule 5 of the recordings.
 import { Counter, EventKind } from '../abi/events';
-import { FileKind } from '../abi/file';
+import { FileKind, GmemFlag } from '../abi/file';
 import { Status } from '../abi/status';
 import { VM_HUGETLB, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { HOST_FRAMES } from '../base/layout';
@@ -10,7 +10,8 @@ import { max, min } from '../base/math';
 import { frameAddress, frameCopy } from '../frames/bytes';
 import { pageTakeFresh } from '../frames/cache';
 import { count, event } from '../trace/events';
-import { fileCached, fileDirty, fileEnd, fileHostMay, fileKind, fileOf, filePage, fileRoom } from './file';
+import { fileCached, fileDirty, fileEnd, fileFlags, fileKind, fileOf, filePage, fileRoom } from './file';
+import { fileHasAttributes, fileIsPrivate } from './file-attributes';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
@@ -80,7 +81,13 @@ export function fileWrite(vm: usize, vpn: u64): usize {
 export function fileForbids(vma: usize, vpn: u64): bool {
   const file = fileOf(vma);
   const at = filePage(vma, vpn);
-  return at >= fileEnd(file) || (fileKind(file) == FileKind.GuestMemfd && !fileHostMay(file, at));
+  return at >= fileEnd(file) || (fileKind(file) == FileKind.GuestMemfd && !hostMay(file, at));
+}
+
+/** Whether the VMM may have the guest_memfd's page `at` in its page table, when it touches it there. */
+function hostMay(file: usize, at: u64): bool {
+  if (fileHasAttributes(file)) return !fileIsPrivate(file, at);
+  return (fileFlags(file) & GmemFlag.InitShared) != 0;
 }
 
 /** Page vpn, where nothing is mapped, gets an entry for a page of the file. */

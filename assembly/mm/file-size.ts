@@ -4,7 +4,9 @@
 // virt/kvm/guest_memfd.c (kvm_gmem_punch_hole, kvm_gmem_allocate, kvm_gmem_release).
 import { FileKind } from '../abi/file';
 import { VM_SHARED, VMA_FILE } from '../abi/vm-flags';
-import { VPN_BASE } from '../base/layout';
+import { VM_RSS, VPN_BASE } from '../base/layout';
+import { EventKind } from '../abi/events';
+import { event } from '../trace/events';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { min } from '../base/math';
 import { frameAddress } from '../frames/bytes';
@@ -13,6 +15,7 @@ import {
   FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileNamed, fileOwner, filePlaceName, filePlaces, fileReach,
   fileSetSize, fileSize, fileUnmap, fileVpn,
 } from './file';
+import { fileSetsFree } from './file-attributes';
 import { fileObtain } from './file-fault';
 import { hugetlbPunch } from './hugetlb';
 import { vmaFrom } from './look-up';
@@ -21,7 +24,7 @@ import { fileDrop, pagesDrop, pagesUnmap } from './range';
 import { VMA_END, VMA_FLAGS, VMA_NAME, VMA_START } from './vma';
 
 /** unmap_mapping_range: nobody maps the file's pages [at, end) any more. With `copies` private copies of them go, too. */
-function unmapAll(file: usize, at: u64, end: u64, copies: bool): void {
+export function fileUnmapAll(file: usize, at: u64, end: u64, copies: bool): void {
   const vm = fileOwner(file);
   for (let n: u32 = 0; n < filePlaces(file); n++) {
     const name = filePlaceName(file, n);
@@ -44,9 +47,12 @@ function unmapAll(file: usize, at: u64, end: u64, copies: bool): void {
 /** Holes in [at, end) of a file of small pages. */
 export function filePunch(file: usize, at: u64, end: u64): void {
   if (at >= end) return;
-  if (fileKind(file) == FileKind.GuestMemfd) notifyFile(fileOwner(file), file, at, end);
-  unmapAll(file, at, end, false);
+  const gmem = fileKind(file) == FileKind.GuestMemfd;
+  if (gmem) notifyFile(fileOwner(file), file, at, end);
+  fileUnmapAll(file, at, end, false);
+  const had = load<u64>(file, VM_RSS);
   fileDrop(file, at, min(end, fileReach(file)));
+  if (gmem) event(EventKind.Punch, fileOwner(file), <u32>(had - load<u64>(file, VM_RSS)), (at - fileAt(file, 0)) << 12, (end - at) << 12, 0);
 }
 
 /** The same for bytes [offset, end) of a memfd: pages that are hit in part are zeroed there, and stay mapped. */
@@ -84,7 +90,7 @@ export function fileResize(file: usize, size: u64): void {
   fileSetSize(file, size);
   if (size >= old) return;
   const end = fileEnd(file);
-  unmapAll(file, end, fileReach(file), true);
+  fileUnmapAll(file, end, fileReach(file), true);
   if ((size & 4095) != 0) zero(file, end - 1, <u32>size & 4095, 4096);
   fileDrop(file, end, fileReach(file));
 }
@@ -141,5 +147,6 @@ function settle(file: usize): void {
   if (fileKind(file) == FileKind.GuestMemfd) notifyFileGone(fileOwner(file), file);
   if (fileKind(file) == FileKind.Hugetlb) hugetlbPunch(file, VPN_BASE, end);
   else fileDrop(file, VPN_BASE, end);
+  fileSetsFree(file);
   fileDelete(file);
 }

@@ -5,6 +5,7 @@
 // ╒═ file, an arena page; VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VM_TREE_LOCK as in a VM's record ═╕
 // │ 24 file made before this one u32 │ 28 places u32 │ 32 kind u32 │ 36 flags u32                 │
 // │ 40 size in bytes u64 │ 48 descriptors u32 │ 52 owner u32 │ 56 home u64 │ 64 first u32         │
+// │ 72, 76 roots of the sets of private and of pinned pages u32 (file-attributes.ts)              │
 // │ 1024 places of 16 bytes: vpn of the page that is VPN_BASE in the file i64, pages mapped u64    │
 // ╘═══════════════════════════════════════════════════════════════════════════════════════════════╛
 // Owner: the VM whose VMM has made the file, is charged for its pages, and alone can map it. Descriptors: how many of
@@ -16,7 +17,7 @@
 //
 // In a file's chunk Backed = in memory, Zero = in memory, of zeros, and not up to date: allocated by fallocate and not
 // used yet, so nobody sees a page there. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.
-import { FileKind, GmemFlag } from '../abi/file';
+import { FileKind } from '../abi/file';
 import { Counter, EventKind } from '../abi/events';
 import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VM_LOCK_MASK, VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
@@ -42,6 +43,9 @@ export const FILE_DESCRIPTORS: usize = 48;
 export const FILE_OWNER: usize = 52;
 const HOME: usize = 56;
 export const FILE_FIRST: usize = 64;
+/** Roots of sets, mm/file-attributes.ts. */
+export const FILE_PRIVATE: usize = 72;
+export const FILE_PINS: usize = 76;
 const PLACE: usize = 1024;
 const PLACE_SIZE: usize = 16;
 /** Places in which a file can be mapped, each at another distance between its pages and the VMM's. */
@@ -171,11 +175,6 @@ export function fileAt(file: usize, offset: u64): u64 {
 @inline
 export function fileEnd(file: usize): u64 {
   return fileAt(file, load<u64>(file, FILE_SIZE) + 4095);
-}
-
-/** Whether the VMM may have the guest_memfd's page `at` in its page table, when it touches it there. */
-export function fileHostMay(file: usize, at: u64): bool {
-  return (load<u32>(file, FILE_FLAGS) & GmemFlag.InitShared) != 0;
 }
 
 /** VMA_NAME of a VMA that maps the file's page `at` at vpn. */

@@ -6,9 +6,11 @@ import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import { bitGet } from '../base/bits';
 import { GROUP } from '../frames/pool';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
-import { slotOf, slotVpn } from '../memslot/table';
+import { MemFlag } from '../abi/kvm';
+import { gmemIsPrivate } from '../gmem/bind';
+import { SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { BACKED, chunkAt, chunkOf, DIRTY, FILE, pageSlot, PART, WRITABLE, ZERO } from '../mm/page-state';
-import { fileIsDirty } from '../mm/file';
+import { fileCached, fileIsDirty } from '../mm/file';
 import { folioIsDirty, isAsOne, isHugetlb } from '../mm/huge';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
@@ -66,6 +68,12 @@ function checkHugeLeaf(vm: usize, gfn: u64, entry: u64, pages: u32): Broken {
 function checkLeaf(vm: usize, gfn: u64, entry: u64): Broken {
   const slot = slotOf(vm, gfn);
   if (slot == 0) return at(gfn, Broken.SlatStale);
+  if ((load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0 && (entry & EPT_W) != 0) return at(gfn, Broken.SlatPermission);
+  if ((load<u32>(slot, SLOT_FLAGS) & MemFlag.GmemOnly) != 0 || gmemIsPrivate(vm, slot, gfn)) {
+    const file: usize = load<u32>(slot, SLOT_FILE);
+    const good = file != 0 && fileCached(file, slotFilePage(slot, gfn)) == entryPage(entry);
+    return good ? Broken.Nothing : at(gfn, Broken.SlatStale);
+  }
   const vpn = slotVpn(slot, gfn);
   const v = vmaOf(vm, vpn);
   if (v == 0) return at(gfn, Broken.SlatStale);

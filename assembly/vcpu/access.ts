@@ -10,7 +10,7 @@ import { here, local } from '../base/thread';
 import { isDoorbell, mmioRead, mmioWrite } from '../bus/mmio';
 import { doorbell } from '../device/pvmemcontrol/registers';
 import { bytesCopy } from '../frames/bytes';
-import { resolve } from '../fault/resolve';
+import { kindOf, resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
 import { EPT_R, EPT_WRITE, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
 import { inWindow, MODE_GUEST, mode } from '../base/window';
@@ -163,6 +163,21 @@ export function vcpuStore(run: usize, gpa: u64, size: u32, value: u64): Status {
   }
   store<u64>(run, value, RUN_VALUE);
   return straddle(run, gpa, size, Access.Write);
+}
+
+/**
+ * Whether an access of `size` bytes at gpa would be of the kind that its pages have. It ends in MemoryFault, as vcpuLoad and
+ * vcpuStore do, at the first page that is of the other kind.
+ */
+export function vcpuKind(run: usize, gpa: u64, size: u32, toPrivate: bool, access: i32): Status {
+  const vm: usize = load<u32>(run, RUN_VM);
+  store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
+  for (let gfn = gpa >> 12, last = (gpa + size - 1) >> 12; gfn <= last; gfn++) {
+    const status = kindOf(vm, gfn, toPrivate);
+    store<u32>(run, status, RUN_STATUS);
+    if (status != Status.Ok) return exitFailed(run, vm, gfn << 12, access);
+  }
+  return Status.Ok;
 }
 
 /** `translate` found no entry: MMIO with RUN_VALUE as its data, or the access failed. */

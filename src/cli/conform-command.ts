@@ -1,6 +1,8 @@
 // `slatbox conform`: replays recordings of real software on the engine. Reference: docs/conform.md.
 import { driverCases } from '../conform/driver.ts';
 import { hostcallsCases } from '../conform/hostcalls.ts';
+import { kvmCases } from '../conform/kvm.ts';
+import { openVmKvmDoor } from '../conform/kvm-vm.ts';
 import { mmCases } from '../conform/mm.ts';
 import { openVmMmDoor } from '../conform/mm-vm.ts';
 import { pciCases } from '../conform/pci.ts';
@@ -32,6 +34,7 @@ const KINDS: Readonly<Record<string, CasesOf>> = {
   pci: (text, file, host) => pciCases(text, file, openSandboxVm(host)),
   driver: (text, file, host) => driverCases(text, file, openSandboxVm(host)),
   mm: (text, file, host) => mmCases(text, file, openVmMmDoor(host)),
+  kvm: (text, file, host) => kvmCases(text, file, openVmKvmDoor(host)),
 };
 export const conformKinds: readonly string[] = Object.keys(KINDS);
 

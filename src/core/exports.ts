@@ -37,6 +37,8 @@ export interface CoreExports {
   vcpuProgram(run: Ptr, at: Ptr, steps: number, rounds: number): number;
   vcpuLoad(run: Ptr, gpa: bigint, size: number, access: number): number;
   vcpuStore(run: Ptr, gpa: bigint, size: number, value: bigint): number;
+  /** Whether an access would be of the kind of its pages. */
+  vcpuKind(run: Ptr, gpa: bigint, size: number, toPrivate: number, access: number): number;
   /** A locked add; RUN_VALUE is what was there. */
   vcpuAdd(run: Ptr, gpa: bigint, size: number, value: bigint): number;
   /** Addresses as numbers, exact below 2^53. */
@@ -92,6 +94,11 @@ export interface CoreExports {
     offset: bigint,
   ): number;
   setMemoryAttributes(vm: Ptr, address: bigint, size: bigint, attributes: bigint, flags: bigint): number;
+  /** With EAGAIN the offset of the first page that is pinned at SCRATCH, u64. */
+  gmemSetAttributes(file: Ptr, offset: bigint, size: bigint, attributes: bigint, flags: bigint): number;
+  fileAllPrivate(file: Ptr): void;
+  /** A page of the file is pinned, or no more; 0: no metadata. */
+  filePin(vm: Ptr, file: Ptr, page: bigint, pinned: number): number;
   isPrivate(vm: Ptr, gfn: bigint): number;
   isMixed(vm: Ptr, gfn: bigint, shift: bigint): number;
   nextPrivate(vm: Ptr, gfn: bigint, end: bigint): bigint;

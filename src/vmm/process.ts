@@ -20,7 +20,7 @@ import type { AddressLike, HostAccess } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { Files, type Whence } from './files.ts';
 
-const ADVICE = {
+export const ADVICE = {
   normal: Madv.Normal,
   random: Madv.Random,
   sequential: Madv.Sequential,
