@@ -43,6 +43,8 @@ export { pagemap, pagemapNext } from './observe/pagemap';
 export { giganticLeaves, walkEntry } from './observe/walk';
 export { fileBlocks, pageLetter, rangeStats } from './observe/stats';
 export { ksmSharers, pageBacking } from './observe/page';
+export { nodeFree, nodeOfFrame, nodeRoom } from './frames/node';
+export { mbind, mempolicyAt, setMempolicy } from './mm/mbind';
 export { fileUsage, leavesUsage, pagesUsage } from './observe/usage';
 export { raster } from './observe/raster';
 export { vmDigest } from './observe/digest';

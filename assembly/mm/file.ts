@@ -6,6 +6,7 @@
 // │ 24 file made before this one u32 │ 28 places u32 │ 32 kind u32 │ 36 flags u32                 │
 // │ 40 size in bytes u64 │ 48 descriptors u32 │ 52 owner u32 │ 56 home u64 │ 64 first u32         │
 // │ 72, 76 roots of the sets of private and of pinned pages u32 (file-attributes.ts)              │
+// │ 96 NUMA policies u32 (policy.ts)                                                                 │
 // │ 1024 places of 16 bytes: vpn of the page that is VPN_BASE in the file i64, pages mapped u64    │
 // ╘═══════════════════════════════════════════════════════════════════════════════════════════════╛
 // Owner: the VM whose VMM has made the file, is charged for its pages, and alone can map it. Descriptors: how many of
@@ -46,6 +47,8 @@ export const FILE_FIRST: usize = 64;
 /** Roots of sets, mm/file-attributes.ts. */
 export const FILE_PRIVATE: usize = 72;
 export const FILE_PINS: usize = 76;
+/** Address of its NUMA policies, 0 none (mm/policy.ts). */
+export const FILE_POLICIES: usize = 96;
 const PLACE: usize = 1024;
 const PLACE_SIZE: usize = 16;
 /** Places in which a file can be mapped, each at another distance between its pages and the VMM's. */
@@ -133,6 +136,7 @@ export function fileDelete(file: usize): void {
   while (load<u32>(at) != <u32>file) at = <usize>load<u32>(at) + FILE_NEXT;
   store<u32>(at, load<u32>(file, FILE_NEXT));
   arenaPutContiguous(load<u32>(file, VM_DIR), fileDirPages(file));
+  if (load<u32>(file, FILE_POLICIES) != 0) arenaPut(load<u32>(file, FILE_POLICIES));
   arenaPut(file);
 }
 

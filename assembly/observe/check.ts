@@ -19,7 +19,7 @@ import {
   hugeTag, KSM, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
 import {
-  FILE_NEXT, fileCached, fileDirPages, fileIsUnused, fileOf, fileOwner, filePage, filePlaceName, filePlacePages, filePlaces,
+  FILE_NEXT, FILE_POLICIES, fileCached, fileDirPages, fileIsUnused, fileOf, fileOwner, filePage, filePlaceName, filePlacePages, filePlaces,
 } from '../mm/file';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
@@ -238,6 +238,7 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
     let e = ownRun(arena, file, 1);
     if (e == Broken.Nothing) e = ownRun(arena, load<u32>(file, VM_DIR), fileDirPages(file));
+    if (e == Broken.Nothing && load<u32>(file, FILE_POLICIES) != 0) e = ownRun(arena, load<u32>(file, FILE_POLICIES), 1);
     if (e == Broken.Nothing) e = checkPlaces(file);
     if (e != Broken.Nothing) return e;
     let cached: u64 = 0;

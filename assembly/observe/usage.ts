@@ -6,6 +6,7 @@ import { VM_LOCKED, VMA_FILE } from '../abi/vm-flags';
 import { PAGE_SIZE, SCRATCH, VM_ROOT, VPN_BASE } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { max, min } from '../base/math';
+import { nodeOfFrame } from '../frames/node';
 import { frameMappings } from '../frames/shared';
 import { fileKind, filePlaceName, filePlaces, fileReach, fileVpn } from '../mm/file';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
@@ -19,7 +20,7 @@ import { EPT_HUGE, EPT_RWX, entryTable } from '../slat/entry';
 export const USE_ANON: usize = 0;
 /** Entries for pages that KSM shares. */
 export const USE_KSM: usize = 8;
-/** Of the former two: of huge pages mapped as one. */
+/** Of the first: of huge pages mapped as one. */
 export const USE_ANON_HUGE: usize = 16;
 /** Of huge pages, frames that nobody maps any more. */
 export const USE_HELD: usize = 24;
@@ -39,7 +40,10 @@ export const USE_UNEVICTABLE: usize = 80;
 export const USE_KSM_SHARE: usize = 88;
 /** SLAT leaves of 4 KiB, 2 MiB and 1 GiB. */
 export const USE_LEAVES: usize = 96;
-const USE_END: usize = 128;
+/** The same pages by node, 8 nodes each: anonymous ones or a file's, and those that reclaim may not have. */
+export const USE_NODES: usize = 128;
+export const USE_NODES_UNEVICTABLE: usize = 192;
+const USE_END: usize = 256;
 
 // @ts-ignore: decorator
 @inline
@@ -62,23 +66,36 @@ export function pagesUsage(vm: usize, vpn: u64, end: u64): void {
 function mappingUsage(vm: usize, vpn: u64, end: u64, locked: bool): void {
   while ((vpn = nextChunk(vm, vpn, end)) < end) {
     const chunk = chunkOf(vm, vpn);
-    const asOne = isAsOne(chunk) && folioOf(chunk) != 0;
     for (const stop = min((vpn | 511) + 1, end); vpn < stop; vpn++) {
       const i = <u32>vpn & 511;
-      if (isHugetlb(chunk)) plus(USE_HUGETLB, 1);
-      if (isHugetlb(chunk) || bitGet(chunk + FILE, i)) continue;
-      if (bitGet(chunk + BACKED, i)) {
-        if (bitGet(chunk + KSM, i)) {
-          plus(USE_KSM, 1);
-          plus(USE_KSM_SHARE, PAGE_SIZE / frameMappings(load<u32>(pageSlot(chunk, i))));
-        } else plus(USE_ANON, 1);
-        if (asOne) plus(USE_ANON_HUGE, 1);
-        // Mapped by parts it may have kept PG_mlocked, or not got it: not known here (page-flags.ts).
-        if (locked && (asOne || !bitGet(chunk + PART, i)) && !bitGet(chunk + KSM, i)) plus(USE_LOCKED, 1);
-      } else if (bitGet(chunk + SWAPPED, i)) plus(USE_SWAPPED, 1);
+      if (isHugetlb(chunk)) {
+        plus(USE_HUGETLB, 1);
+        continue;
+      }
       if (folioOf(chunk) != 0 && !bitGet(chunk + PART, i)) plus(USE_HELD, 1);
+      if (bitGet(chunk + SWAPPED, i)) plus(USE_SWAPPED, 1);
+      if (bitGet(chunk + BACKED, i) && !bitGet(chunk + FILE, i)) anonUsage(chunk, i, locked);
     }
   }
+}
+
+/** One mapped anonymous page, in a VMA that is locked or not. */
+function anonUsage(chunk: usize, i: u32, locked: bool): void {
+  const frame = load<u32>(pageSlot(chunk, i));
+  if (bitGet(chunk + KSM, i)) {
+    plus(USE_KSM, 1);
+    plus(USE_KSM_SHARE, PAGE_SIZE / frameMappings(frame));
+    return;
+  }
+  const node = <usize>nodeOfFrame(frame) << 3;
+  const asOne = isAsOne(chunk);
+  plus(USE_ANON, 1);
+  plus(USE_NODES + node, 1);
+  if (asOne) plus(USE_ANON_HUGE, 1);
+  // Of a page mapped by parts it is not known whether it has PG_mlocked (page-flags.ts).
+  if (!locked || (!asOne && bitGet(chunk + PART, i))) return;
+  plus(USE_LOCKED, 1);
+  plus(USE_NODES_UNEVICTABLE + node, 1);
 }
 
 /** What the file has of its pages [at, end), as it numbers them. */
@@ -93,10 +110,15 @@ export function fileUsage(vm: usize, file: usize, at: u64, end: u64): void {
       if (isHugetlb(chunk)) plus(USE_HUGETLB, 1);
       else if (bitGet(chunk + SWAPPED, i)) plus(USE_SWAPPED, 1);
       else if (bitGet(chunk + BACKED, i)) {
-        const locked = mappings(vm, file, at, load<u32>(pageSlot(chunk, i)));
+        const frame = load<u32>(pageSlot(chunk, i));
+        const node = <usize>nodeOfFrame(frame) << 3;
+        const locked = mappings(vm, file, at, frame);
         plus(USE_CACHED, 1);
+        plus(USE_NODES + node, 1);
         if (locked) plus(USE_LOCKED, 1);
-        if (locked || isGmem) plus(USE_UNEVICTABLE, 1);
+        if (!locked && !isGmem) continue;
+        plus(USE_UNEVICTABLE, 1);
+        plus(USE_NODES_UNEVICTABLE + node, 1);
       }
     }
   }

@@ -43,7 +43,37 @@ export interface Totals {
   /** Of guest_memfds and of memfds: pages in memory, and for the latter swapped ones too. */
   readonly gmem: number;
   readonly memfd: number;
+  /** memory.numa_stat: the cgroup's counters of pages, by node. */
+  readonly anonNodes: readonly number[];
+  readonly fileNodes: readonly number[];
+  readonly unevictableNodes: readonly number[];
 }
+
+const NUMBERS_OF_PAGES = [
+  'anon',
+  'ksm',
+  'ksmShare',
+  'anonHuge',
+  'held',
+  'hugetlb',
+  'swapped',
+  'locked',
+] as const;
+const NUMBERS_OF_FILES = [
+  'cached',
+  'mapped',
+  'entries',
+  'locked',
+  'unevictable',
+  'hugetlb',
+  'swapped',
+] as const;
+
+const zeros = <K extends string>(keys: readonly K[]): Record<K, number> =>
+  Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+const plus = (a: number[], b: readonly number[]): void => {
+  for (const [n, value] of b.entries()) a[n] = (a[n] ?? 0) + value;
+};
 
 const GIB = 2 ** 30;
 
@@ -77,15 +107,19 @@ function mapped(all: readonly Mapping[], { hvas, files }: Memory): Span[] {
 
 export function totals(vm: Vm, memory: Memory): Totals {
   const all = mappings(vm);
-  const pages = { anon: 0, ksm: 0, ksmShare: 0, anonHuge: 0, held: 0, hugetlb: 0, swapped: 0, locked: 0 };
+  const pages = zeros(NUMBERS_OF_PAGES);
   const ksm = { all: 0, charged: 0 };
+  const none = vm.host.nodes().map(() => 0);
+  const nodes = { anon: [...none], file: [...none], unevictable: [...none] };
   let privateHugetlb = 0;
   for (const mapping of all) {
     for (const span of union(memory.hvas)) {
       const part = common(mapping, span);
       if (!part) continue;
       const used = pageUsage(vm, part);
-      for (const key of Object.keys(pages) as (keyof typeof pages)[]) pages[key] += used[key];
+      for (const key of NUMBERS_OF_PAGES) pages[key] += used[key];
+      plus(nodes.anon, used.nodes);
+      plus(nodes.unevictable, used.nodesUnevictable);
       if (!mapping.file) privateHugetlb += used.hugetlb;
     }
   }
@@ -96,13 +130,15 @@ export function totals(vm: Vm, memory: Memory): Totals {
       ksm.charged += found.charged;
     }
   }
-  const gmem = { cached: 0, mapped: 0, entries: 0, locked: 0, unevictable: 0, hugetlb: 0, swapped: 0 };
+  const gmem = zeros(NUMBERS_OF_FILES);
   const shmem = { ...gmem };
   for (const [ptr, spans] of memory.files) {
     const sum = usedFile(vm, ptr).kind === FileKind.GuestMemfd ? gmem : shmem;
     for (const span of union(spans)) {
       const used = fileUsage(vm, ptr, span);
-      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += used[key];
+      for (const key of NUMBERS_OF_FILES) sum[key] += used[key];
+      plus(nodes.file, used.nodes);
+      plus(nodes.unevictable, used.nodesUnevictable);
     }
   }
   const file = gmem.cached + shmem.cached;
@@ -132,5 +168,8 @@ export function totals(vm: Vm, memory: Memory): Totals {
     chargedSwap: pages.swapped + gmem.swapped + shmem.swapped,
     gmem: gmem.cached,
     memfd: shmem.cached + shmem.swapped,
+    anonNodes: nodes.anon,
+    fileNodes: nodes.file,
+    unevictableNodes: nodes.unevictable,
   };
 }

@@ -5,8 +5,19 @@
 export type Ptr = number;
 
 export interface CoreExports {
-  hostBytes(frames: number, arena: number, swap: number, gigantic: number): number;
-  hostInit(frames: number, arena: number, swap: number, gigantic: number, events: number): void;
+  hostBytes(frames: number, arena: number, swap: number, gigantic: number, nodes: number): number;
+  hostInit(
+    frames: number,
+    arena: number,
+    swap: number,
+    gigantic: number,
+    nodes: number,
+    events: number,
+  ): void;
+  /** Frames of a memory node, and those that may still be handed out; the node of a frame in use. */
+  nodeRoom(node: number): number;
+  nodeFree(node: number): number;
+  nodeOfFrame(frame: number): number;
   vmCreate(
     pages: bigint,
     cpus: number,
@@ -72,6 +83,12 @@ export interface CoreExports {
   mremap(vm: Ptr, start: bigint, length: bigint, to: bigint): number;
   munmap(vm: Ptr, start: bigint, length: bigint): number;
   setAnonName(vm: Ptr, start: bigint, length: bigint, kind: number, name: bigint): number;
+
+  /** `nodes`: a bit for each. */
+  mbind(vm: Ptr, start: bigint, length: bigint, mode: number, nodes: number, flags: number): number;
+  setMempolicy(vm: Ptr, mode: number, nodes: number): number;
+  /** Mode, and nodes from bit 8 on; -1 where nothing is mapped. */
+  mempolicyAt(vm: Ptr, vpn: bigint): number;
 
   vmaFind(vm: Ptr, vpn: bigint): Ptr;
   vmaNext(vm: Ptr, vma: Ptr): Ptr;

@@ -22,6 +22,8 @@ export const HOST_GIGANTIC_BASE = HOST + 324;
 export const HOST_GIGANTIC_TOTAL = HOST + 328;
 export const HOST_GIGANTIC_FREE = HOST + 332;
 export const HOST_GIGANTIC_USED = HOST + 336;
+export const HOST_NODE_LABELS = HOST + 448;
+export const HOST_NODE_COUNT = HOST + 452;
 export const HOST_EVENT_SEQ = HOST + 384;
 
 export const VM_ROOT = 8;
@@ -48,6 +50,8 @@ export const VM_TYPE = 856;
 export const VM_GMEM_PROFILE = 860;
 export const VM_MANUAL_PROTECT = 880;
 export const VM_KVM_COUNTERS = 912;
+export const VM_TASK_POLICY = 976;
+export const VM_INTERLEAVED = 980;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
 export const STAT_RSS = 0;
@@ -78,6 +82,8 @@ export const USE_ENTRIES = 72;
 export const USE_UNEVICTABLE = 80;
 export const USE_KSM_SHARE = 88;
 export const USE_LEAVES = 96;
+export const USE_NODES = 128;
+export const USE_NODES_UNEVICTABLE = 192;
 
 // What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
 export const PAGE_FRAME = 0;

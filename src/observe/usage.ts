@@ -30,6 +30,8 @@ import {
   USE_LEAVES,
   USE_LOCKED,
   USE_MAPPED,
+  USE_NODES,
+  USE_NODES_UNEVICTABLE,
   USE_SWAPPED,
   USE_UNEVICTABLE,
   VM_SLOT_COUNT,
@@ -84,6 +86,9 @@ export interface PageUsage {
   readonly hugetlb: number;
   readonly swapped: number;
   readonly locked: number;
+  /** Of `anon`, and of that the locked pages, by node. */
+  readonly nodes: readonly number[];
+  readonly nodesUnevictable: readonly number[];
 }
 /** Of a file. */
 export interface FileUsage {
@@ -95,8 +100,13 @@ export interface FileUsage {
   readonly unevictable: number;
   readonly hugetlb: number;
   readonly swapped: number;
+  /** Of `cached` and `unevictable`, by node. */
+  readonly nodes: readonly number[];
+  readonly nodesUnevictable: readonly number[];
 }
 
+/** Of each node that the host has. */
+const byNode = (vm: Vm, field: number): number[] => vm.host.nodes().map((_, n) => bytes(vm, field + 8 * n));
 const bytes = (vm: Vm, field: number): number => vm.host.core.readNumber(SCRATCH + field) * PAGE_SIZE;
 
 export function pageUsage(vm: Vm, { from, to }: Span): PageUsage {
@@ -110,6 +120,8 @@ export function pageUsage(vm: Vm, { from, to }: Span): PageUsage {
     hugetlb: bytes(vm, USE_HUGETLB),
     swapped: bytes(vm, USE_SWAPPED),
     locked: bytes(vm, USE_LOCKED),
+    nodes: byNode(vm, USE_NODES),
+    nodesUnevictable: byNode(vm, USE_NODES_UNEVICTABLE),
   };
 }
 
@@ -126,6 +138,8 @@ export function fileUsage(vm: Vm, file: Ptr, { from, to }: Span): FileUsage {
     unevictable: bytes(vm, USE_UNEVICTABLE),
     hugetlb: bytes(vm, USE_HUGETLB),
     swapped: bytes(vm, USE_SWAPPED),
+    nodes: byNode(vm, USE_NODES),
+    nodesUnevictable: byNode(vm, USE_NODES_UNEVICTABLE),
   };
 }
 
