@@ -75,7 +75,8 @@ export function nodeTake(first: u32, count: u32, node: u32, mask: u32): bool {
   lock(HOST_NODE_LOCK);
   for (let i: u32 = 0; i < count; i++) unlabel(first + i);
   let found = pick(count, node, mask);
-  if (found == NODE_MAX && nodesSettle()) found = pick(count, node, mask);
+  // Another one than the policy would have: it may seem full for frames that are free.
+  if (found != pick(0, node, mask) && nodesSettle()) found = pick(count, node, mask);
   if (found != NODE_MAX) {
     memory.fill(labelOf(first), <u8>(found + 1), count);
     addUsed(found, count);

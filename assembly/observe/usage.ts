@@ -43,7 +43,9 @@ export const USE_LEAVES: usize = 96;
 /** The same pages by node, 8 nodes each: anonymous ones or a file's, and those that reclaim may not have. */
 export const USE_NODES: usize = 128;
 export const USE_NODES_UNEVICTABLE: usize = 192;
-const USE_END: usize = 256;
+/** All pages that the page table maps, by node. */
+export const USE_NODES_MAPPED: usize = 256;
+const USE_END: usize = 320;
 
 // @ts-ignore: decorator
 @inline
@@ -68,6 +70,7 @@ function mappingUsage(vm: usize, vpn: u64, end: u64, locked: bool): void {
     const chunk = chunkOf(vm, vpn);
     for (const stop = min((vpn | 511) + 1, end); vpn < stop; vpn++) {
       const i = <u32>vpn & 511;
+      if (bitGet(chunk + BACKED, i)) plus(USE_NODES_MAPPED + (<usize>nodeOfFrame(load<u32>(pageSlot(chunk, i))) << 3), 1);
       if (isHugetlb(chunk)) {
         plus(USE_HUGETLB, 1);
         continue;

@@ -47,6 +47,8 @@ export interface Totals {
   readonly anonNodes: readonly number[];
   readonly fileNodes: readonly number[];
   readonly unevictableNodes: readonly number[];
+  /** numa_maps: entries of the VMM's page table at `hvas`, by node of their page. */
+  readonly mappedNodes: readonly number[];
 }
 
 const NUMBERS_OF_PAGES = [
@@ -110,7 +112,7 @@ export function totals(vm: Vm, memory: Memory): Totals {
   const pages = zeros(NUMBERS_OF_PAGES);
   const ksm = { all: 0, charged: 0 };
   const none = vm.host.nodes().map(() => 0);
-  const nodes = { anon: [...none], file: [...none], unevictable: [...none] };
+  const nodes = { anon: [...none], file: [...none], unevictable: [...none], mapped: [...none] };
   let privateHugetlb = 0;
   for (const mapping of all) {
     for (const span of union(memory.hvas)) {
@@ -120,6 +122,7 @@ export function totals(vm: Vm, memory: Memory): Totals {
       for (const key of NUMBERS_OF_PAGES) pages[key] += used[key];
       plus(nodes.anon, used.nodes);
       plus(nodes.unevictable, used.nodesUnevictable);
+      plus(nodes.mapped, used.nodesMapped);
       if (!mapping.file) privateHugetlb += used.hugetlb;
     }
   }
@@ -171,5 +174,6 @@ export function totals(vm: Vm, memory: Memory): Totals {
     anonNodes: nodes.anon,
     fileNodes: nodes.file,
     unevictableNodes: nodes.unevictable,
+    mappedNodes: nodes.mapped,
   };
 }

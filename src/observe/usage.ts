@@ -31,6 +31,7 @@ import {
   USE_LOCKED,
   USE_MAPPED,
   USE_NODES,
+  USE_NODES_MAPPED,
   USE_NODES_UNEVICTABLE,
   USE_SWAPPED,
   USE_UNEVICTABLE,
@@ -89,6 +90,8 @@ export interface PageUsage {
   /** Of `anon`, and of that the locked pages, by node. */
   readonly nodes: readonly number[];
   readonly nodesUnevictable: readonly number[];
+  /** All that is mapped, by node: pages of files and hugetlb pages too. */
+  readonly nodesMapped: readonly number[];
 }
 /** Of a file. */
 export interface FileUsage {
@@ -122,6 +125,7 @@ export function pageUsage(vm: Vm, { from, to }: Span): PageUsage {
     locked: bytes(vm, USE_LOCKED),
     nodes: byNode(vm, USE_NODES),
     nodesUnevictable: byNode(vm, USE_NODES_UNEVICTABLE),
+    nodesMapped: byNode(vm, USE_NODES_MAPPED),
   };
 }
 
