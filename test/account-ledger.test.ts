@@ -143,7 +143,7 @@ describe('account › ledger and engine', () => {
   it.each(BUILDS)('the same counters after every operation (%s)', async (_, build) => {
     const property = fc.asyncProperty(
       fc.constantFrom(...POLICIES),
-      fc.array(operation, { maxLength: 40 }),
+      fc.array(operation, { maxLength: 60, size: 'max' }),
       async (policy, operations) => {
         const vm = await machine(build, {
           ram: [],
