@@ -6,8 +6,8 @@ export type { Place } from './errors.ts';
 export { SlatboxError } from './errors.ts';
 export { Driver } from './guest/driver.ts';
 export type { DriverPort } from './guest/port.ts';
-export type { Checkpoint, Region } from './machine.ts';
-export { createHost, createSandbox, Host, threadsMissing, Vm } from './machine.ts';
+export type { Checkpoint, Migrated, MigrationOptions, MigrationRound, Region } from './machine.ts';
+export { createHost, createSandbox, Host, migrate, threadsMissing, Vm } from './machine.ts';
 export type {
   CoreChunk,
   CoreDump,
