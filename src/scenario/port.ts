@@ -2,6 +2,8 @@
 import type { CoreDump, CoreDumpOptions } from '../observe/core-types.ts';
 import type { Program, ProgramResult } from '../threads/program.ts';
 import type { AddressLike, Counters, DeviceSnapshot, Walk } from '../types.ts';
+import type { Kvm } from '../vmm/kvm.ts';
+import type { Process } from '../vmm/process.ts';
 
 /** Results by vCPU and step. */
 export type LaneResults = readonly (readonly ProgramResult[])[];
@@ -21,12 +23,33 @@ export interface ScenarioVm {
     configWrite(bdf: number, offset: number, size: number, value: number): unknown;
   };
   readonly device: { snapshot(): DeviceSnapshot };
-  readonly vmm: {
-    hvaOf(gpa: AddressLike): bigint | undefined;
-    /** errno of Linux. */
-    discard(hva: bigint, len: bigint): number;
-    fileWrite(hva: bigint, len: bigint, byte: number): { readonly errno: number; readonly bytes: number };
-  };
+  readonly kvm: Pick<
+    Kvm,
+    | 'memslots'
+    | 'enableCap'
+    | 'setUserMemoryRegion'
+    | 'setUserMemoryRegion2'
+    | 'getDirtyLog'
+    | 'clearDirtyLog'
+    | 'createGuestMemfd'
+    | 'setMemoryAttributes'
+  >;
+  readonly vmm: Pick<
+    Process,
+    | 'hvaOf'
+    | 'discard'
+    | 'fileWrite'
+    | 'mmap'
+    | 'munmap'
+    | 'mprotect'
+    | 'madvise'
+    | 'fallocate'
+    | 'close'
+    | 'load'
+    | 'store'
+    | 'readPage'
+    | 'writePage'
+  >;
   readonly observe: {
     counters(): Counters;
     walk(gpa: AddressLike): Walk;
