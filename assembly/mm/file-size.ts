@@ -12,9 +12,10 @@ import { min } from '../base/math';
 import { frameAddress } from '../frames/bytes';
 import { notifyFile, notifyFileGone } from '../memslot/notify';
 import {
-  FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileNamed, fileOwner, filePlaceName, filePlaces, fileReach,
-  fileSetSize, fileSize, fileUnmap, fileVpn,
+  FILE_ALLOCATING, FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileOwner, fileReach,
+  fileSetSize, fileSize,
 } from './file';
+import { fileNamed, filePlaceName, filePlaces, fileUnmap, fileVpn } from './file-place';
 import { fileSetsFree } from './file-attributes';
 import { fileObtain } from './file-fault';
 import { hugetlbPunch } from './hugetlb';
@@ -101,8 +102,13 @@ export function fileResize(file: usize, size: u64): void {
  * given back, a guest_memfd's stay.
  */
 export function fileAllocate(file: usize, first: u64, last: u64): bool {
-  const at = fileAt(file, first << 12);
-  const end = fileAt(file, last << 12);
+  store<u32>(file, 1, FILE_ALLOCATING);
+  const done = allocate(file, fileAt(file, first << 12), fileAt(file, last << 12));
+  store<u32>(file, 0, FILE_ALLOCATING);
+  return done;
+}
+
+function allocate(file: usize, at: u64, end: u64): bool {
   const memfd = fileKind(file) != FileKind.GuestMemfd;
   for (let page = at; page < end; page++) {
     const i = <u32>page & 511;

@@ -13,7 +13,8 @@ import { GROUP } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
-import { fileDirty, fileKind, fileMappings, fileOf, filePage, fileReclaim } from './file';
+import { fileDirty, fileKind, fileReclaim } from './file';
+import { fileMappings, fileOf, filePage } from './file-place';
 import {
   folioOf, folioSetDirty, folioSetLazy, folioSplit, folioWritten, isAsOne, isWhole, mappingSplit, partsUnmapped,
 } from './huge';

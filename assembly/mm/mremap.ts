@@ -8,7 +8,7 @@ import { bitClear, bitGet, bitSet } from '../base/bits';
 import { max, min, pageAlign, TASK_SIZE } from '../base/math';
 import { add } from '../base/thread';
 import { notify } from '../memslot/notify';
-import { fileMap, fileName, fileOf, filePage } from './file';
+import { fileMap, fileName, fileOf, filePage } from './file-place';
 import { fileUnmapped } from './file-size';
 import { folioMove, folioOf, folioSplit, isAsOne, mappingSplit, tableMade } from './huge';
 import { vmaAdd } from './insert';

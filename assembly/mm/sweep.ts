@@ -17,13 +17,14 @@ import { runOf, self, threaded } from '../base/thread';
 import { pagesFree } from '../frames/cache';
 import { GROUP, poolFree } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
-import { FILE_NEXT, fileHome, fileIsDirty, fileKind, fileMappings, fileOwner, fileReclaim } from './file';
+import { FILE_ALLOCATING, FILE_NEXT, fileKind, fileOwner, fileReclaim } from './file';
+import { fileHome, fileIsDirty, fileMappings } from './file-place';
 import { folioOf, folioSplit, isHugetlb, isWhole } from './huge';
 import { ksmChargedTo, ksmIsLazy } from './ksm-page';
 import { vmaOf } from './look-up';
 import { folioOut, mixedPageOut } from './mixed';
 import {
-  BACKED, chunkAt, chunkIndex, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, KSM, LAZY, nextChunk, NODE_HINTS, nodeOf, pageSlot, PART,
+  BACKED, chunkAt, chunkIndex, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, KSM, LAZY, nextChunk, NODE_HINTS, nodeOf, pageSlot, PART, ZERO,
 } from './page-state';
 import { pageOut } from './page-out';
 import { swapIsFull } from './swap';
@@ -233,6 +234,8 @@ function sweepFiles(round: Round, need: u32, only: usize): u32 {
         for (let i: u32 = 0; i < GROUP && freed < need; i++) {
           const page = (at & ~(<u64>511)) + i;
           if (!bitGet(chunk + BACKED, i) || fileMappings(file, page) != 0) continue;
+          // fallocate makes no room for its pages by swapping them (linux: shmem_writeout, nr_unswapped).
+          if (bitGet(chunk + ZERO, i) && load<u32>(file, FILE_ALLOCATING) != 0) continue;
           if (round == Round.Swap || !bitGet(chunk + DIRTY, i)) freed += <u32>fileReclaim(vm, file, page);
         }
       }
