@@ -44,6 +44,7 @@ export { giganticLeaves, walkEntry } from './observe/walk';
 export { fileBlocks, pageLetter, rangeStats } from './observe/stats';
 export { ksmSharers, pageBacking } from './observe/page';
 export { raster } from './observe/raster';
+export { slotStats } from './observe/memslot';
 export { vmDigest } from './observe/digest';
 export { check } from './observe/check';
 export { checkpointFrames, checkpointNext } from './observe/checkpoint';

@@ -158,6 +158,8 @@ export interface CoreExports {
   pagemapNext(vm: Ptr, vpn: bigint, end: bigint): bigint;
   pageFlags(first: number, count: number): void;
   pageCounts(first: number, count: number): void;
+  /** At SCRATCH, u64: leaves of 4 KiB, 2 MiB, 1 GiB, dirty pages of a slot. */
+  slotStats(vm: Ptr, slot: Ptr): void;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;
   check(): number;

@@ -8,15 +8,11 @@ import type { HostAccess } from '../types.ts';
 import type { Memslot } from '../vmm/kvm.ts';
 import type { Advice } from '../vmm/process.ts';
 import { listOf } from './kvm-args.ts';
-import { errnoText, type Fields, type Outcome, place, sizeText } from './outcome.ts';
+import { type KvmStep, kvmTitle } from './kvm-titles.ts';
+import { errnoText, type Fields, type Outcome } from './outcome.ts';
 import type { ScenarioVm } from './port.ts';
-import type { ActionKind, Args } from './scenario.ts';
-import { kvmSteps, type PROTECTIONS } from './schema-kvm.ts';
-
-type KvmStep = Exclude<keyof typeof kvmSteps, 'migrate'>;
-type FdOf = (name: string) => number | undefined;
-
-export const isKvmStep = (kind: ActionKind): kind is KvmStep => kind in kvmSteps && kind !== 'migrate';
+import type { Args } from './scenario.ts';
+import type { PROTECTIONS } from './schema-kvm.ts';
 
 const CAPS: Readonly<Record<string, Cap>> = {
   'manual-dirty-log-protect2': Cap.ManualDirtyLogProtect2,
@@ -39,82 +35,87 @@ const PAGE = 4096;
 const bits = (names: readonly string[], known: Readonly<Record<string, number>>): number =>
   names.reduce((all, name) => all | (known[name] ?? 0), 0);
 
-export function performKvm(kind: KvmStep, a: Args, vm: ScenarioVm, fdOf: FdOf): Outcome {
+/** Does a step, all but `migrate`. */
+export function performKvm(
+  kind: Exclude<KvmStep, 'migrate'>,
+  a: Args,
+  vm: ScenarioVm,
+  fdOf: (name: string) => number | undefined,
+): Outcome {
+  return { title: kvmTitle(kind, a), ...done(kind, a, vm, fdOf) };
+}
+
+type Said = Omit<Outcome, 'title'>;
+
+function done(
+  kind: Exclude<KvmStep, 'migrate'>,
+  a: Args,
+  vm: ScenarioVm,
+  fdOf: (name: string) => number | undefined,
+): Said {
   const { kvm, vmm } = vm;
-  const { slot, flags, offset, cap, prot, shared, advice, to } = a.kvm;
+  const { slot, flags, file, offset, cap, prot, shared, advice, to } = a.kvm;
   // A descriptor that is not open, where there is none.
-  const fd = a.kvm.file === undefined ? undefined : (fdOf(a.kvm.file) ?? -1);
+  const fd = file === undefined ? undefined : (fdOf(file) ?? -1);
   const old = kvm.memslots().find(({ id }) => id === slot);
-  const named = flags.length > 0 ? ` ${flags.join(' ')}` : '';
-  const file = `${a.kvm.file} ${sizeText(offset)} +${sizeText(a.len)}`;
   const hva = hvaOf(a, vm);
-  const range = `${whereText(a)}${a.len > 0n ? ` +${sizeText(a.len)}` : ''}`;
   switch (kind) {
     case 'memslot.create':
-      return of(`memslot.create ${slot}: ${place(a)}${named}`, create(a, vm, fd));
+      return of(create(a, vm, fd));
     case 'memslot.delete':
-      return of(`memslot.delete ${slot}`, set(vm, slot, old, { memorySize: 0 }));
+      return of(set(vm, slot, old, { memorySize: 0 }));
     case 'memslot.move':
-      return of(`memslot.move ${slot} to ${sizeText(a.gpa)}`, set(vm, slot, old, { guestPhysAddr: a.gpa }));
+      return of(set(vm, slot, old, { guestPhysAddr: a.gpa }));
     case 'memslot.flags':
-      return of(
-        `memslot.flags ${slot}:${named || ' none'}`,
-        set(vm, slot, old, { flags: bits(flags, SLOT_FLAGS) }),
-      );
+      return of(set(vm, slot, old, { flags: bits(flags, SLOT_FLAGS) }));
     case 'enable-cap':
-      return of(`enable-cap ${cap}: ${a.arg}`, kvm.enableCap(CAPS[cap] as Cap, a.arg));
+      return of(kvm.enableCap(CAPS[cap] as Cap, a.arg));
     case 'dirty-log.get': {
       const { errno, pages } = kvm.getDirtyLog(slot);
-      const fields = { pages: pages.length, list: listOf(pages) };
-      return of(`dirty-log.get ${slot}`, errno, fields, pagesText(pages));
+      return of(errno, { pages: pages.length, list: listOf(pages) }, pagesText(pages));
     }
     case 'dirty-log.clear':
-      return clear(a, vm, old);
+      return of(clear(a, vm, old));
     case 'guest-memfd.create': {
       const made = kvm.createGuestMemfd({ size: a.len, flags: bits(flags, FILE_FLAGS) });
-      return of(`guest-memfd.create ${a.id} +${sizeText(a.len)}${named}`, made.errno, { fd: made.fd });
+      return of(made.errno, { fd: made.fd });
     }
     case 'guest-memfd.allocate':
-      return of(`guest-memfd.allocate ${file}`, vmm.fallocate(fd ?? -1, KEEP_SIZE, offset, a.len));
+      return of(vmm.fallocate(fd ?? -1, KEEP_SIZE, offset, a.len));
     case 'guest-memfd.punch':
-      return of(`guest-memfd.punch ${file}`, vmm.fallocate(fd ?? -1, KEEP_SIZE | PUNCH_HOLE, offset, a.len));
+      return of(vmm.fallocate(fd ?? -1, KEEP_SIZE | PUNCH_HOLE, offset, a.len));
     case 'guest-memfd.close':
-      return of(`guest-memfd.close ${a.kvm.file}`, vmm.close(fd ?? -1));
+      return of(vmm.close(fd ?? -1));
     case 'memory-attributes': {
       const attributes = to === 'private' ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
-      const errno = kvm.setMemoryAttributes({ address: a.gpa, size: a.len, attributes });
-      return of(`memory-attributes ${place(a)}: ${to}`, errno);
+      return of(kvm.setMemoryAttributes({ address: a.gpa, size: a.len, attributes }));
     }
     case 'vmm.mmap': {
       const mapping = { addr: hva, length: a.len, prot: PROT[prot], shared, offset };
-      return of(`vmm.mmap ${range} ${prot}`, vmm.mmap(fd === undefined ? mapping : { ...mapping, fd }));
+      return of(vmm.mmap(fd === undefined ? mapping : { ...mapping, fd }));
     }
     case 'vmm.munmap':
-      return of(`vmm.munmap ${range}`, vmm.munmap(hva, a.len));
+      return of(vmm.munmap(hva, a.len));
     case 'vmm.mprotect':
-      return of(`vmm.mprotect ${range} ${prot}`, vmm.mprotect(hva, a.len, PROT[prot]));
+      return of(vmm.mprotect(hva, a.len, PROT[prot]));
     case 'vmm.madvise':
-      return of(`vmm.madvise ${range} ${advice}`, vmm.madvise(hva, a.len, advice as Advice));
+      return of(vmm.madvise(hva, a.len, advice as Advice));
     case 'vmm.read':
-      return ofHost(`vmm.read ${whereText(a)}`, vmm.load(hva));
+      return ofHost(vmm.load(hva));
     case 'vmm.write':
-      return ofHost(`vmm.write ${whereText(a)}: ${hex(a.byte ?? 0)}`, vmm.store(hva, a.byte ?? 0));
+      return ofHost(vmm.store(hva, a.byte ?? 0));
   }
 }
 
-function of(title: string, errno: Errno, more: Fields = {}, text = ''): Outcome {
+function of(errno: Errno, more: Fields = {}, text = ''): Said {
   const said = errno === Errno.OK && text !== '' ? text : errnoText(errno);
-  return { title, text: said, fields: { errno, ok: errno === Errno.OK, ...more } };
+  return { text: said, fields: { errno, ok: errno === Errno.OK, ...more } };
 }
 
-function ofHost(title: string, access: HostAccess): Outcome {
+function ofHost(access: HostAccess): Said {
   if (!access.ok)
-    return { title, text: `${access.signal} ${access.code}`, fields: { signal: access.signal, ok: false } };
-  return {
-    title,
-    text: hex(access.value),
-    fields: { signal: 'none', value: BigInt(access.value), ok: true },
-  };
+    return { text: `${access.signal} ${access.code}`, fields: { signal: access.signal, ok: false } };
+  return { text: hex(access.value), fields: { signal: 'none', value: BigInt(access.value), ok: true } };
 }
 
 /** Where a step of the VMM's is; an address that nothing is mapped at, where the guest has no slot there. */
@@ -122,9 +123,6 @@ function hvaOf(a: Args, { vmm }: ScenarioVm): bigint {
   if (a.kvm.hva !== undefined) return a.kvm.hva;
   return a.kvm.isGuestPlace ? (vmm.hvaOf(a.gpa) ?? 0n) : 0n;
 }
-
-const whereText = (a: Args): string =>
-  a.kvm.hva === undefined ? `gpa ${sizeText(a.gpa)}` : `hva ${hex(a.kvm.hva)}`;
 
 function create(a: Args, { kvm, vmm }: ScenarioVm, fd: number | undefined): Errno {
   const { slot, flags, hva, alias, offset } = a.kvm;
@@ -159,19 +157,12 @@ function set(
   return kvm.setUserMemoryRegion2({ ...region, ...changed });
 }
 
-function clear(a: Args, { kvm }: ScenarioVm, old: Memslot | undefined): Outcome {
+function clear(a: Args, { kvm }: ScenarioVm, old: Memslot | undefined): Errno {
   const { slot, first, count, list } = a.kvm;
-  const numPages = Number(count ?? BigInt(Math.max(0, (old?.size ?? 0) / PAGE - Number(first))));
+  const rest = Math.max(0, (old?.size ?? 0) / PAGE - Number(first));
+  const numPages = count === undefined ? rest : Number(count);
   const pages = list?.map((page) => page - Number(first)) ?? Array.from({ length: numPages }, (_, i) => i);
-  const errno = kvm.clearDirtyLog({
-    slot,
-    firstPage: first,
-    numPages,
-    pages: pages.filter((page) => page >= 0),
-  });
-  const what =
-    list === undefined ? (numPages === 1 ? '1 page' : `${numPages} pages`) : `pages ${listOf(list)}`;
-  return of(`dirty-log.clear ${slot}: ${what}`, errno);
+  return kvm.clearDirtyLog({ slot, firstPage: first, numPages, pages: pages.filter((page) => page >= 0) });
 }
 
 const SHOWN = 60;

@@ -28,7 +28,7 @@ export interface KvmArgs {
   readonly rounds: number | undefined;
   readonly writes: number;
   readonly every: number | undefined;
-  /** Whether the place of a step of the VMM's is a gpa. */
+  /** Whether the step has a gpa. */
   readonly isGuestPlace: boolean;
 }
 

@@ -1,7 +1,8 @@
 // The step `migrate`: a pre-copy migration, and a guest that writes to its working set meanwhile.
 // Reference: src/vmm/migration.ts.
 import { type Migrated, migrate } from '../machine.ts';
-import { errnoText, type Outcome, place } from './outcome.ts';
+import { kvmTitle } from './kvm-titles.ts';
+import { errnoText, type Outcome } from './outcome.ts';
 import type { ScenarioVm, ScenarioVms } from './port.ts';
 import type { Args } from './scenario.ts';
 
@@ -18,7 +19,7 @@ export function performMigrate(a: Args, from: ScenarioVm, vms: ScenarioVms): Out
   });
   const { errno, rounds, downtime, converged, differs } = migrated;
   return {
-    title: `migrate to ${to}${guest ? `, the guest writes to ${place(a)}` : ''}`,
+    title: kvmTitle('migrate', a),
     text: textOf(migrated),
     fields: {
       errno,

@@ -8,7 +8,7 @@ import type { IntegerSpec, ScalarSpec } from './format.ts';
 import { type KvmArgs, kvmArgs } from './kvm-args.ts';
 import { type Params, substitute } from './params.ts';
 import type { Conditions } from './schema.ts';
-import { kvmSteps } from './schema-kvm.ts';
+import type { kvmSteps } from './schema-kvm.ts';
 import type { MachineSpec } from './schema-machine.ts';
 import { semanticProblems } from './semantics.ts';
 import { Source } from './source.ts';
@@ -219,7 +219,7 @@ function toArgs(kind: string, value: unknown): Args {
     vm: plain.vm as string | undefined,
     passes: (plain.passes as number | undefined) ?? DEFAULT_PASSES,
     filter: plain.filter === undefined ? undefined : Number(integer('filter')),
-    kvm: kvmArgs(kind in kvmSteps ? plain : {}),
+    kvm: kvmArgs(plain),
     write: plain.write === true,
     bytes: Uint8Array.from((plain.bytes as number[] | undefined) ?? []),
     bdf: plain.bdf as string | undefined,

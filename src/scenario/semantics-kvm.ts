@@ -1,7 +1,6 @@
 // What a schema cannot say of the steps in schema-kvm.ts: places that go together, files and VMs that are there.
 import type { SlatboxError } from '../errors.ts';
 import { rangesOf } from './kvm-args.ts';
-import { kvmSteps } from './schema-kvm.ts';
 import type { Path } from './source.ts';
 import { suggestion } from './suggest.ts';
 
@@ -17,8 +16,6 @@ export interface KvmContext {
 
 /** Pages that the list of one step may have. */
 const MOST_PAGES = 2 ** 20;
-
-export const isKvmStep = (kind: string): boolean => kind in kvmSteps;
 
 /** `on`: the VMs that the step is about. */
 export function kvmStep(kind: string, args: Raw, at: Path, on: readonly string[], c: KvmContext): void {

@@ -5,8 +5,9 @@ import { parseInteger } from '../size.ts';
 import { COUNTERS } from './counters.ts';
 import type { IntegerSpec, ScalarSpec } from './format.ts';
 import type { Conditions } from './schema.ts';
+import { kvmSteps } from './schema-kvm.ts';
 import type { MachineSpec } from './schema-machine.ts';
-import { isKvmStep, type KvmContext, kvmStep } from './semantics-kvm.ts';
+import { type KvmContext, kvmStep } from './semantics-kvm.ts';
 import type { Path, Source } from './source.ts';
 import { suggestion } from './suggest.ts';
 import { describePath, inFileOrder } from './validate.ts';
@@ -173,7 +174,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
       const [kind, value] = Object.entries(step)[0] as [string, Raw];
       const at = [...path, i, kind];
       if (kind === 'repeat') laneSteps(value.steps as Raw[], [...at, 'steps'], cpu);
-      else if (NOT_PARALLEL.includes(kind) || isKvmStep(kind))
+      else if (NOT_PARALLEL.includes(kind) || kind in kvmSteps)
         wrong(at, `${kind} is not for one vCPU`, 'put it before or behind the parallel step');
       else if (value.cpu !== undefined)
         wrong([...at, 'cpu'], `this list is that of cpu ${cpu}`, 'leave cpu out');
@@ -197,7 +198,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
         'a VMM would punch holes in the file behind the private mapping: not modelled',
       );
     }
-    if (isKvmStep(kind)) kvmStep(kind, args, at, on, kvm);
+    if (kind in kvmSteps) kvmStep(kind, args, at, on, kvm);
     for (const key of INTEGERS) u64(args[key], [...at, key], LIMITS[`${kind}.${key}`]);
     if (args.size !== undefined && ![1, 2, 4, 8].includes(args.size as number)) {
       wrong([...at, 'size'], `${args.size} is not an access size`, 'an access has 1, 2, 4 or 8 bytes');

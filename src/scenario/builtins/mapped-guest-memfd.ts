@@ -6,7 +6,7 @@ about: |
   VMM's mapping is only a window into it: what the VMM does to its window (mprotect, munmap) the guest does not notice. RSS
   counts what the window has mapped, not what the guest uses: it is 0 while the guest fills 2 MiB, and again after munmap.
 machine: { memory: 16M, pool: 32M, swap: 0, gmemProfile: C }
-params: { at: 1G, hva: 16T+512G }
+params: { at: 32M, hva: 16T+512G }
 steps:
   - guest-memfd.create: { len: 4M, flags: [mmap, init-shared], id: file }
   - vmm.mmap: { hva: "\${hva}", len: 4M, shared: true, file: file, id: map }

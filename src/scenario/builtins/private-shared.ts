@@ -7,7 +7,7 @@ about: |
   frees nothing: after a conversion the old page is still there, and the first access allocates the new one. Until the
   VMM drops the old one, the host has both. Look at "used" beside "rss" in the table, and at the lens Attributes.
 machine: { memory: 16M, pool: 64M, swap: 0, vmType: 1 }
-params: { at: 1G, hva: 16T+512G }
+params: { at: 32M, hva: 16T+512G }
 steps:
   - note: A file, a mapping of the same size, and a slot that has both
   - guest-memfd.create: { len: 8M, id: file }
