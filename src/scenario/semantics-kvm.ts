@@ -55,7 +55,7 @@ function pages(list: string, path: Path, { wrong }: KvmContext): void {
 function migration(args: Raw, at: Path, on: readonly string[], { vms, wrong }: KvmContext): void {
   const to = args.to as string;
   if (!vms.includes(to)) {
-    const hint = suggestion(to, vms) ?? 'name several VMs under machine.vms';
+    const hint = vms.length > 1 ? suggestion(to, vms) : 'name several VMs under machine.vms';
     wrong([...at, 'to'], `there is no VM "${to}"`, hint);
   } else if (on.includes(to)) wrong([...at, 'to'], `"${to}" is the VM that moves`, 'name another VM');
   if (args.writes !== undefined && (args.gpa === undefined || args.len === undefined))
