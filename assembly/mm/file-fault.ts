@@ -13,6 +13,7 @@ import { count, event } from '../trace/events';
 import { fileCached, fileDirty, fileEnd, fileFlags, fileKind, fileRoom } from './file';
 import { fileOf, filePage } from './file-place';
 import { fileHasAttributes, fileIsPrivate } from './file-attributes';
+import { fileObtainHuge } from './file-huge';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
@@ -38,6 +39,7 @@ export function fileObtain(vm: usize, file: usize, at: u64): u32 {
     return load<u32>(pageSlot(chunk, i));
   }
   const swapped = chunk != 0 && bitGet(chunk + SWAPPED, i);
+  if (!swapped && fileObtainHuge(vm, file, at)) return load<u32>(pageSlot(chunkOf(file, at), i));
   const frame = swapped ? frameGet(vm) : frameGetZeroed(vm);
   if (frame == 0) return 0;
   chunk = chunkOf(file, at);

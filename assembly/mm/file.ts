@@ -40,7 +40,7 @@ const SIZE: usize = 40;
 export const FILE_DESCRIPTORS: usize = 48;
 const OWNER: usize = 52;
 export const FILE_HOME: usize = 56;
-const FILE_FIRST: usize = 64;
+export const FILE_FIRST: usize = 64;
 export const FILE_ALLOCATING: usize = 68;
 /** Roots of sets, mm/file-attributes.ts. */
 export const FILE_PRIVATE: usize = 72;

@@ -1,7 +1,7 @@
 // KVM as a VMM sees it: the ioctls of a VM that are about guest memory, by the kernel's names. What the VMM does wrong is
 // an errno, as for any caller. Reference: linux Documentation/virt/kvm/api.rst; assembly/kvm/.
 import { Errno } from '../../assembly/abi/errno.ts';
-import { GMEM_ATTRIBUTES, GmemFlag } from '../../assembly/abi/file.ts';
+import { GMEM_ATTRIBUTES, GMEM_HUGEPAGES, GmemFlag } from '../../assembly/abi/file.ts';
 import {
   Cap,
   GMEM_ALLOW_HUGEPAGE,
@@ -174,7 +174,7 @@ export class Kvm {
     const huge = this.#profile === GmemProfile.A && (Number(flags) & GMEM_ALLOW_HUGEPAGE) !== 0;
     if (size <= 0n || size % (huge ? 1n << 21n : BigInt(PAGE)) !== 0n) return { errno: Errno.EINVAL, fd: -1 };
     const own = this.fileAttributes ? GMEM_ATTRIBUTES : 0;
-    const fd = this.#files.create('gmem', size, Number(flags) | own);
+    const fd = this.#files.create('gmem', size, huge ? GMEM_HUGEPAGES : Number(flags) | own);
     if (fd < 0) return { errno: -fd, fd: -1 };
     const file = this.#files.get(fd)?.ptr ?? 0;
     if (own && (Number(flags) & GmemFlag.InitShared) === 0) this.#core.x.fileAllPrivate(file);
