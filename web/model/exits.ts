@@ -66,7 +66,8 @@ const mmioText = ({ detail }: EventRecord): string =>
 
 const SHARED = 'are shared now. Private memory of theirs stays until a hole is punched.';
 const PRIVATE = 'are private now. Shared memory of theirs stays until the VMM drops it.';
-const rangeText = ({ detail }: EventRecord): string => bytesText(BigInt(detail.to ?? 0) - BigInt(detail.from ?? 0));
+const rangeText = ({ detail }: EventRecord): string =>
+  bytesText(BigInt(detail.to ?? 0) - BigInt(detail.from ?? 0));
 
 const SLOT_CHANGES: Readonly<Record<string, string>> = {
   created: 'is there: these addresses have memory of the VMM behind them.',

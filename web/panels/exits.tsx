@@ -44,11 +44,7 @@ export function ExitsPanel({ exits: { records, fitting }, from, onGoTo }: ExitsP
               {isGuests(e) ? <span className="quiet">cpu{e.cpu} </span> : null}
               <b>{exitName(e)}</b>{' '}
               {gpa === undefined ? null : (
-                <Button
-                  className="link"
-                  aria-label={`go to ${hex(gpa)}`}
-                  onPress={() => onGoTo(gpa)}
-                >
+                <Button className="link" aria-label={`go to ${hex(gpa)}`} onPress={() => onGoTo(gpa)}>
                   {hex(gpa)}
                 </Button>
               )}{' '}
