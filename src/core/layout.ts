@@ -46,6 +46,7 @@ export const VM_SLOT_COUNT = 844;
 export const VM_TYPE = 856;
 export const VM_GMEM_PROFILE = 860;
 export const VM_MANUAL_PROTECT = 880;
+export const VM_INVALIDATING = 888;
 export const VM_KVM_COUNTERS = 912;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
@@ -62,6 +63,7 @@ export const STAT_HUGETLB = 80;
 export const STAT_PSS = 88;
 export const STAT_PSS_DIRTY = 96;
 export const STAT_PSS_ANON = 104;
+export const STAT_FILE_SWAP = 112;
 
 // What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
 export const PAGE_FRAME = 0;

@@ -23,6 +23,7 @@ import {
   SLOT_ID,
   SLOT_VPN,
   VM_GMEM_PROFILE,
+  VM_INVALIDATING,
   VM_MANUAL_PROTECT,
   VM_SLOT_COUNT,
   VM_TYPE,
@@ -309,6 +310,21 @@ export class Kvm {
       guestMemfdOffset: Number(first) * PAGE,
       ...(fd !== undefined && { fd }),
     };
+  }
+
+  /**
+   * An invalidation as the MMU notifier makes it, in two halves: gfns of [gpa, gpa + size) are zapped, and accesses to them are
+   * RETRY until as many ends as begins have been. Ranges that are open at the same time grow to one.
+   */
+  invalidateBegin(gpa: AddressLike, size: AddressLike): void {
+    this.#core.x.invalidateBegin(this.#vm, u64(gpa) >> 12n, (u64(gpa) + u64(size)) >> 12n);
+  }
+
+  /** RangeError without a begin. */
+  invalidateEnd(): void {
+    if (this.#core.readU32(this.#vm + VM_INVALIDATING) === 0)
+      throw new RangeError('no invalidation has begun');
+    this.#core.x.invalidateEnd(this.#vm);
   }
 
   /** Whether the page at gpa is private, by the VM's attributes or those of its guest_memfd. */
