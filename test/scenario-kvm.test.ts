@@ -182,6 +182,39 @@ describe('kvm steps › guest_memfd and attributes', () => {
     );
   });
 
+  it('hypercall: refused without the capability; else the VMM converts, and drops the other memory', async () => {
+    await run(
+      'memory: 16M, pool: 16M, swap: 0, vmType: 1, cpus: 2',
+      ...FILE,
+      'fill: { gpa: 32M, len: 64K, byte: 1 }',
+      'hypercall: { gpa: 32M, len: 64K, to: private, id: no }',
+      'expect: { no.exit: none, no.ok: false }',
+      'enable-cap: { cap: exit-hypercall, arg: 4096, id: cap }',
+      'hypercall: { gpa: 32M, len: 64K, to: private, cpu: 1, id: yes }',
+      'expect: { cap.errno: 0, yes.exit: HYPERCALL, yes.value: 0, exits.hypercall: 1, pool.used: 0 }',
+      'fill: { gpa: 32M, len: 64K, byte: 2 }',
+      'expect: { pool.used: 64K, host.rss: 0 }',
+    );
+  });
+
+  it('conversion in place: the same frames, and EAGAIN while a page is pinned', async () => {
+    await run(
+      'memory: 16M, pool: 16M, swap: 0, vmType: 1, gmemProfile: D',
+      'guest-memfd.create: { len: 64K, flags: [mmap, init-shared], id: file }',
+      `vmm.mmap: { hva: ${HVA}, len: 64K, shared: true, file: file }`,
+      `memslot.create: { slot: 8, gpa: 32M, len: 64K, hva: ${HVA}, file: file }`,
+      'fill: { gpa: 32M, len: 64K, byte: 5 }',
+      `vmm.pin: { hva: ${HVA}, len: 8K, id: pin }`,
+      'guest-memfd.convert: { file: file, len: 64K, to: private, id: held }',
+      'expect: { pin.errno: 0, held.errno: EAGAIN, held.offset: 0 }',
+      `vmm.unpin: { hva: ${HVA}, len: 8K, id: unpin }`,
+      'guest-memfd.convert: { file: file, len: 64K, to: private, contents: preserve, id: done }',
+      'verify: { gpa: 32M, len: 64K, byte: 5 }',
+      'vmm.read: { gpa: 32M, id: dead }',
+      'expect: { unpin.errno: 0, done.errno: 0, dead.signal: SIGBUS, pool.used: 64K }',
+    );
+  });
+
   it('MEMORY_FAULT: what was wanted, and where; loops say how far they came', async () => {
     const { results } = await run(
       'memory: 16M, vmType: 1',

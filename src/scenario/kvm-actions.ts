@@ -2,7 +2,13 @@
 // Reference: schema-kvm.ts (the steps), src/vmm/kvm.ts, src/vmm/process.ts.
 import { Errno } from '../../assembly/abi/errno.ts';
 import { GmemFlag } from '../../assembly/abi/file.ts';
-import { Cap, GMEM_ALLOW_HUGEPAGE, KVM_MEMORY_ATTRIBUTE_PRIVATE, MemFlag } from '../../assembly/abi/kvm.ts';
+import {
+  Cap,
+  GMEM_ALLOW_HUGEPAGE,
+  GmemContent,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+  MemFlag,
+} from '../../assembly/abi/kvm.ts';
 import { hex } from '../address.ts';
 import type { HostAccess } from '../types.ts';
 import type { Memslot } from '../vmm/kvm.ts';
@@ -26,6 +32,10 @@ const FILE_FLAGS: Readonly<Record<string, number>> = {
   mmap: GmemFlag.Mmap,
   'init-shared': GmemFlag.InitShared,
   'allow-hugepage': GMEM_ALLOW_HUGEPAGE,
+};
+const CONTENTS: Readonly<Record<string, GmemContent>> = {
+  zero: GmemContent.Zero,
+  preserve: GmemContent.Preserve,
 };
 const PROT: Readonly<Record<(typeof PROTECTIONS)[number], number>> = { none: 0, r: 1, w: 2, rw: 3 };
 const KEEP_SIZE = 1;
@@ -53,8 +63,8 @@ function done(
   vm: ScenarioVm,
   fdOf: (name: string) => number | undefined,
 ): Said {
-  const { kvm, vmm } = vm;
-  const { slot, flags, file, offset, cap, prot, shared, advice, to } = a.kvm;
+  const { kvm, vmm, guest } = vm;
+  const { slot, flags, file, offset, cap, prot, shared, advice, to, contents } = a.kvm;
   // A descriptor that is not open, where there is none.
   const fd = file === undefined ? undefined : (fdOf(file) ?? -1);
   const old = kvm.memslots().find(({ id }) => id === slot);
@@ -90,6 +100,26 @@ function done(
       const attributes = to === 'private' ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
       return of(kvm.setMemoryAttributes({ address: a.gpa, size: a.len, attributes }));
     }
+    case 'guest-memfd.convert': {
+      const attributes = to === 'private' ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+      const flags = CONTENTS[contents] ?? GmemContent.Unspecified;
+      const range = { fd: fd ?? -1, offset, size: a.len };
+      const { errno, errorOffset } = kvm.setMemoryAttributes2({ ...range, attributes, flags });
+      return of(errno, errno === Errno.EAGAIN ? { offset: errorOffset } : {});
+    }
+    case 'hypercall': {
+      const call = { gpa: a.gpa, pages: a.len / BigInt(PAGE), toPrivate: to === 'private', cpu: a.cpu };
+      const { ret, exit } = guest.mapGpaRange(call);
+      const left = exit ? 'exit HYPERCALL' : 'KVM answers';
+      return {
+        text: `${left}, the guest gets ${ret}`,
+        fields: { exit: exit?.reason ?? 'none', value: ret, ok: ret === 0n },
+      };
+    }
+    case 'vmm.pin':
+      return of(vmm.pin(hva, a.len));
+    case 'vmm.unpin':
+      return of(vmm.unpin(hva, a.len));
     case 'vmm.mmap': {
       const mapping = { addr: hva, length: a.len, prot: PROT[prot], shared, offset };
       return of(vmm.mmap(fd === undefined ? mapping : { ...mapping, fd }));

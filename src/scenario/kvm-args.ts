@@ -21,6 +21,8 @@ export interface KvmArgs {
   readonly list: readonly number[] | undefined;
   /** `private`, `shared`; of migrate a VM. */
   readonly to: string;
+  /** Of guest-memfd.convert: `zero`, `preserve`, or '' where it is not said. */
+  readonly contents: string;
   readonly prot: (typeof PROTECTIONS)[number];
   readonly shared: boolean;
   readonly advice: string;
@@ -49,6 +51,7 @@ export function kvmArgs(raw: Readonly<Record<string, unknown>>): KvmArgs {
     count: integer('count'),
     list: raw.list === undefined ? undefined : pagesOf(String(raw.list)),
     to: text('to'),
+    contents: text('contents'),
     prot: (raw.prot as KvmArgs['prot'] | undefined) ?? 'rw',
     shared: raw.shared === true,
     advice: text('advice'),

@@ -11,7 +11,7 @@ export const isKvmStep = (kind: ActionKind): kind is KvmStep => kind in kvmSteps
 
 /** `memslot.move 5 to 2112M`. */
 export function kvmTitle(kind: KvmStep, a: Args): string {
-  const { slot, flags, hva, file, offset, cap, prot, advice, to } = a.kvm;
+  const { slot, flags, hva, file, offset, cap, prot, advice, to, contents } = a.kvm;
   const named = flags.length > 0 ? ` ${flags.join(' ')}` : '';
   const at = hva === undefined ? `gpa ${sizeText(a.gpa)}` : `hva ${hex(hva)}`;
   const range = `${at} +${sizeText(a.len)}`;
@@ -36,12 +36,18 @@ export function kvmTitle(kind: KvmStep, a: Args): string {
       return `${kind} ${file} ${sizeText(offset)} +${sizeText(a.len)}`;
     case 'guest-memfd.close':
       return `${kind} ${file}`;
+    case 'guest-memfd.convert':
+      return `${kind} ${file} ${sizeText(offset)} +${sizeText(a.len)}: ${to}${contents && `, ${contents}`}`;
+    case 'hypercall':
+      return `${kind} MAP_GPA_RANGE ${place(a)}: ${to}`;
     case 'memory-attributes':
       return `${kind} ${place(a)}: ${to}`;
     case 'vmm.mmap':
     case 'vmm.mprotect':
       return `${kind} ${range} ${prot}`;
     case 'vmm.munmap':
+    case 'vmm.pin':
+    case 'vmm.unpin':
       return `${kind} ${range}`;
     case 'vmm.madvise':
       return `${kind} ${range} ${advice}`;

@@ -1,4 +1,5 @@
 // What a scenario needs of its VMs and of the host below them. `Vm` of machine.ts fits.
+import type { Guest } from '../guest/guest.ts';
 import type { CoreDump, CoreDumpOptions } from '../observe/core-types.ts';
 import type { Program, ProgramResult } from '../threads/program.ts';
 import type { AddressLike, Counters, DeviceSnapshot, Walk } from '../types.ts';
@@ -33,7 +34,9 @@ export interface ScenarioVm {
     | 'clearDirtyLog'
     | 'createGuestMemfd'
     | 'setMemoryAttributes'
+    | 'setMemoryAttributes2'
   >;
+  readonly guest: Pick<Guest, 'mapGpaRange'>;
   readonly vmm: Pick<
     Process,
     | 'hvaOf'
@@ -41,6 +44,8 @@ export interface ScenarioVm {
     | 'fileWrite'
     | 'mmap'
     | 'munmap'
+    | 'pin'
+    | 'unpin'
     | 'mprotect'
     | 'madvise'
     | 'fallocate'

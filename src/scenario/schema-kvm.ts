@@ -1,7 +1,7 @@
 // Steps of the VMM on KVM, on its own mappings, and of a migration; spread into the steps of schema.ts.
 // Reference: linux Documentation/virt/kvm/api.rst; docs/scenarios.md "KVM".
 import Type from 'typebox';
-import { integer, name, object, small } from './format.ts';
+import { integer, MAX_CPUS, name, object, small } from './format.ts';
 
 const slot = small(0, 32767, 'id of the memslot');
 const gpa = integer('guest-physical address');
@@ -90,6 +90,30 @@ export const kvmSteps = {
   'guest-memfd.punch': object({ file, offset, len, ...common }, 'fallocate with FALLOC_FL_PUNCH_HOLE'),
   'guest-memfd.close': object({ file, ...common }, 'close of the descriptor'),
   'memory-attributes': object({ gpa, len, to, ...common }, 'KVM_SET_MEMORY_ATTRIBUTES'),
+  'guest-memfd.convert': object(
+    {
+      file,
+      offset,
+      len,
+      to,
+      contents: Type.Optional(
+        Type.Enum(['zero', 'preserve'], {
+          description: 'zeros, or the same for both sides; left out: not said',
+        }),
+      ),
+      ...common,
+    },
+    'KVM_SET_MEMORY_ATTRIBUTES2 on a file that keeps attributes itself (profile D): in place; `NAME.offset` of a pinned page',
+  ),
+  hypercall: object(
+    { gpa, len, to, cpu: Type.Optional(small(0, MAX_CPUS - 1, 'the vCPU that calls')), ...common },
+    'the guest calls KVM_HC_MAP_GPA_RANGE; the VMM converts, and drops what the pages were before',
+  ),
+  'vmm.pin': object(
+    { ...at, len, ...common },
+    'somebody takes a long-term reference to pages of a guest_memfd',
+  ),
+  'vmm.unpin': object({ ...at, len, ...common }, 'and gives it back'),
   'vmm.mmap': object(
     {
       hva,

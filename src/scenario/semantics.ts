@@ -47,7 +47,7 @@ const TAKEN = new Set([...COUNTERS.map((key) => key.split('.')[0] as string), 'c
 /** What a named result may have behind its dot. */
 export const FIELDS = [
   ...['errno', 'code', 'value', 'arg0', 'arg1', 'exit', 'ok', 'pages', 'gpa'],
-  ...['fd', 'list', 'flags', 'signal', 'rounds', 'downtime', 'converged', 'identical'],
+  ...['fd', 'offset', 'list', 'flags', 'signal', 'rounds', 'downtime', 'converged', 'identical'],
   ...['mapped', 'level', 'page', 'read', 'write', 'execute', 'hpa'],
   ...[
     'bytes',

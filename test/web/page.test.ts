@@ -286,6 +286,7 @@ describe('page', { timeout: 60_000 }, () => {
     'dirty-log',
     'pre-copy',
     'private-shared',
+    'in-place-conversion',
     'mapped-guest-memfd',
   ])('%s ends with the digest that it has in Node', async (name) => {
     const scenario = loadScenario(builtin(name)?.text ?? '');

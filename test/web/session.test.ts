@@ -130,9 +130,9 @@ describe('session', () => {
     const session = new Session();
     const store = createPageStore(session);
     await store.getState().start({ ...place, scenario: 'private-shared' });
-    await store.getState().seek(43);
+    await store.getState().seek(49);
     store.getState().setPanel('exits');
-    await expect.poll(() => store.getState().exits?.records.length).toBe(9);
+    await expect.poll(() => store.getState().exits?.records.length).toBe(12);
     const records = store.getState().exits?.records ?? [];
     expect(records.map(exitName)).toEqual([
       'memslot',
@@ -142,6 +142,9 @@ describe('session', () => {
       'hole',
       'attributes',
       'attributes',
+      'HYPERCALL',
+      'attributes',
+      'hole',
       'attributes',
       'MEMORY_FAULT',
     ]);

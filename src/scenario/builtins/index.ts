@@ -2,6 +2,7 @@
 import { dirtyLog } from './dirty-log.ts';
 import { guardPages } from './guard-pages.ts';
 import { hostileGuest } from './hostile-guest.ts';
+import { inPlaceConversion } from './in-place-conversion.ts';
 import { kernelStacks } from './kernel-stacks.ts';
 import { lazyFreePressure } from './lazy-free-pressure.ts';
 import { mappedGuestMemfd } from './mapped-guest-memfd.ts';
@@ -121,6 +122,12 @@ export const builtins: readonly Builtin[] = [
     name: 'private-shared',
     about: 'guest_memfd and memory attributes: conversions, and the moment when both memories are there',
     text: privateShared,
+  },
+  {
+    name: 'in-place-conversion',
+    about:
+      'a guest_memfd that converts its own pages: never twice in memory, and refused while somebody has a page',
+    text: inPlaceConversion,
   },
   {
     name: 'mapped-guest-memfd',

@@ -49,6 +49,12 @@ steps:
   - vmm.read: { gpa: "\${at}+2M", as: other }
   - expect: { other: 0x33 }
   - sample: there and back, both kept
+  - note: Usually the guest asks, by a hypercall. This VMM converts and drops the other memory at once
+  - enable-cap: { cap: exit-hypercall, arg: 4096 }
+  - hypercall: { gpa: "\${at}+2M", len: 2M, to: shared, id: ask }
+  - vmm.read: { gpa: "\${at}+2M", as: kept }
+  - expect: { ask.exit: HYPERCALL, ask.value: 0, kept: 0x33, pool.used: 4M, host.rss: 4M }
+  - sample: converted by the VMM
   - note: Private without a file behind it is an exit, and the vCPU goes on once the VMM has changed that
   - memory-attributes: { gpa: 1M, len: 4K, to: private }
   - load: { gpa: 1M, id: lost }
