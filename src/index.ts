@@ -1,5 +1,7 @@
 // The public API: one written list. Values first, then types.
 
+export type { WhoCounts, WhoRow, WhoView } from './account/who.ts';
+export { whoCounts } from './account/who.ts';
 export type { Gfn, Gpa, Gva, Hpa, Hva, Pfn } from './address.ts';
 export { formatAddress, gpa, gva, hex, hpa, hva } from './address.ts';
 export type { Place } from './errors.ts';
@@ -11,8 +13,8 @@ export { PageTables } from './guest/page-tables.ts';
 export type { DriverPort } from './guest/port.ts';
 export type { AtPrivilege, VirtualAccess, VirtualStop, VirtualWalk } from './guest/virtual.ts';
 export { VirtualCpu } from './guest/virtual.ts';
-export type { Checkpoint, Region } from './machine.ts';
-export { createHost, createSandbox, Host, threadsMissing, Vm } from './machine.ts';
+export type { Checkpoint, Migrated, MigrationOptions, MigrationRound, Region } from './machine.ts';
+export { createHost, createSandbox, Host, migrate, threadsMissing, Vm } from './machine.ts';
 export type {
   CoreChunk,
   CoreDump,

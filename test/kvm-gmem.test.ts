@@ -77,6 +77,45 @@ describe.each(BUILDS)('guest_memfd, %s', (_name, build) => {
       ]);
     });
 
+    it('profile A: a fault of private memory brings a huge page and maps it as one; a punch inside splits it; no other does', async () => {
+      const vm = await of({ gmemProfile: 'A', vmType: 1 });
+      const fd = file(vm, 4 * MIB, 1);
+      const small = file(vm, 4 * MIB, 0);
+      for (const [slot, guestMemfd] of [
+        [5, fd],
+        [6, small],
+      ] as const) {
+        const region = {
+          slot,
+          flags: GMEM,
+          guestPhysAddr: GPA * BigInt(slot),
+          memorySize: 4 * MIB,
+          userspaceAddr: hvaAt(vm, 0),
+          guestMemfd,
+        };
+        expect(vm.kvm.setUserMemoryRegion2(region)).toBe(OK);
+      }
+      vm.kvm.setMemoryAttributes({ address: 5n * GPA, size: 2n * GPA, attributes: PRIVATE });
+      const level = (gpa: bigint): number | undefined => {
+        vm.guest.store(gpa, 1, 7);
+        return vm.observe.walk(gpa).entries.at(-1)?.level;
+      };
+      expect([level(5n * GPA + 0x3000n), level(6n * GPA)]).toEqual([2, 1]);
+      expect(vm.host.frames().used).toBe(513);
+      expect(vm.host.check()).toEqual([]);
+      vm.vmm.fallocate(fd, PUNCH, 0x5000n, PS);
+      expect([level(5n * GPA + 0x3000n), vm.guest.load(5n * GPA + 0x3000n, 1)]).toMatchObject([
+        1,
+        { value: 7n },
+      ]);
+      expect(vm.vmm.fallocate(fd, KEEP, 2n << 20n, 2n << 20n)).toBe(OK);
+      expect(vm.host.frames().used).toBe(512 + 511 + 1);
+      expect(level(5n * GPA + (2n << 20n))).toBe(2);
+      expect(vm.vmm.mmap({ addr: MAP, length: PS, prot: 3, shared: true, fd })).toBe(Errno.ENODEV);
+      vm.vmm.close(fd);
+      expect([vm.host.frames().used, vm.host.check()]).toEqual([1, []]);
+    });
+
     it('GM-P03, GM-P04: stat; read and write are refused', async () => {
       const vm = await of(C);
       const [a, b] = [file(vm, PS), file(vm, 2n * PS)];

@@ -135,6 +135,22 @@ describe.each(BUILDS)('mmap › %s', (_row, build) => {
     expect(host.check()).toEqual([]);
   });
 
+  it('Reclaim takes a page of a file from all places that map it, unless one is locked', async () => {
+    const { vm, host, map, write, read, letters } = await vmm(build, { memory: '2M', swap: '8M' });
+    const fd = vm.vmm.memfdCreate(bytes(400));
+    map(0, 400, { fd, shared: true });
+    map(1001, 400, { fd, shared: true });
+    for (let page = 0; page < 400; page++) {
+      write(page, page & 255);
+      read(1001 + page);
+    }
+    vm.vmm.mlock(at(1002), bytes(2));
+    map(4096, 450);
+    for (let page = 0; page < 450; page++) write(4096 + page, 1);
+    expect([letters(0, 4), letters(1001, 4), host.check()]).toEqual(['sffs', 'sffs', []]);
+    expect([read(0), read(1001 + 255)]).toEqual([0, 255]);
+  });
+
   it('A5 The last mapping of a closed file takes its pages along, munmap by munmap', async () => {
     const { vm, host, map, write } = await vmm(build);
     const fd = vm.vmm.memfdCreate(bytes(8));

@@ -184,6 +184,14 @@ describe('paging › EPT', () => {
       expect(violation(walkEpt({ eptp: eptp | ad, memory }, 0n, GUEST_TABLE))).toBe(qualification);
     });
 
+    it('a write there, as of an accessed bit: bit 0 only with accessed and dirty bits on', () => {
+      const { memory, eptp } = tables(0n, 1, 0n);
+      const access: SlatAccess = { kind: 'write', pagingStructure: true };
+      expect(violation(walkEpt({ eptp, memory }, 0n, access))).toBe(0x82);
+      expect(violation(walkEpt({ eptp: eptp | AD, memory }, 0n, access))).toBe(0x83);
+      expect(violation(walkEpt({ eptp: eptp | AD, memory }, 0n, WRITE))).toBe(0x182);
+    });
+
     it('with them on, a read-only page is not enough for a table, and its dirty bit is set', () => {
       const readOnly = tables(0n, 1, 0x5000n | WB | 5n);
       expect(ends(walkEpt(readOnly, 0n, GUEST_TABLE))).toBe('ok');

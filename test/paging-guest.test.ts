@@ -57,7 +57,8 @@ describe('paging › guest tables', () => {
 
   it('paging off: the address as it is, no reference', () => {
     const { references, outcome } = walkGuest({}, new Words(), 0x1234n, { kind: 'write' });
-    expect([references, outcome]).toMatchObject([[], { kind: 'mapped', gpa: 0x1234n, level: 0 }]);
+    const rights = { user: true, write: true, noExecute: false };
+    expect([references, outcome]).toMatchObject([[], { kind: 'mapped', gpa: 0x1234n, level: 0, rights }]);
   });
 
   // rights of the leaf; access; error code, undefined for none. Bits: 0 P, 1 W, 2 U, 3 RSVD, 4 I.
@@ -106,7 +107,6 @@ describe('paging › guest tables', () => {
     ['no RW above', P | US, { kind: 'write', user: true }, 7],
     ['no US above', P | RW, { kind: 'read', user: true }, 5],
     ['NX above', ALL | NX, { kind: 'fetch' }, 17],
-    ['PS in level 4', ALL | PS, { kind: 'read' }, 9],
   ])('rights of all levels together: %s', (_row, table, access, errorCode) => {
     expect(code(walk(0x9000n | ALL, access, {}, table))).toBe(errorCode);
   });
@@ -120,6 +120,25 @@ describe('paging › guest tables', () => {
     const { outcome } = walkGuest({ cr3: root }, memory, 0x123n, { kind: 'read' });
     expect(code(outcome)).toBe(errorCode);
     if (errorCode === undefined) expect(outcome).toMatchObject({ gpa: 0x60_0123n, pat: 4 });
+  });
+
+  it.each<[string, number, bigint, number | undefined]>([
+    ['PS in level 4 is reserved', 4, PS, 9],
+    ['bit 46 beyond the width, in a table entry', 3, 1n << 46n, 9],
+    ['bit 45 within it', 3, 1n << 45n, undefined],
+    ['bit 62 is the guest’s, in a table entry', 2, 1n << 62n, undefined],
+  ])('table entries: %s', (_row, level, bits, errorCode) => {
+    const memory = new Words();
+    const root = memory.table();
+    const entry = memory.map(root, 4, 0n, level, 0n, () => ALL);
+    // The rest of the tables hangs below that entry, wherever its address leads.
+    const next = 0x9_0000_0000n;
+    memory.write(entry, next | bits | ALL);
+    const below = (next | bits) & 0x000f_ffff_ffff_f000n;
+    memory.map(below, level - 1, 0n, 1, 0x5000n | ALL, () => ALL);
+    const { outcome } = walkGuest({ cr3: root, physicalBits: 46 }, memory, 0n, { kind: 'read' });
+    expect(code(outcome)).toBe(errorCode);
+    if (errorCode === undefined) expect(outcome).toMatchObject({ kind: 'mapped', gpa: 0x5000n });
   });
 
   it('1G leaves where there are none', () => {
@@ -163,6 +182,10 @@ describe('paging › guest tables', () => {
     // PWT, PCD, and PAT: bit 7 of a small page, bit 12 of a large one.
     expect([3, 4, 7].map((n) => decodeLongModeEntry(1n << BigInt(n), 1).pat)).toEqual([1, 2, 4]);
     expect(decodeLongModeEntry(PS | (1n << 12n), 2)).toMatchObject({ pat: 4, address: 0n });
+    expect(decodeLongModeEntry(PS | P, 4)).toMatchObject({ leaf: false, reserved: PS });
+    expect(decodeLongModeEntry((1n << 63n) - 2n, 1, { physicalBits: 40, noExecute: false }).reserved).toBe(
+      0n,
+    );
   });
 });
 
@@ -189,6 +212,8 @@ describe('paging › AMD nested paging', () => {
     ['read-only, the guest’s tables', P | US, { kind: 'read', pagingStructure: true }, {}, TABLE | 7n],
     ['not a user page', P | RW, { kind: 'read' }, {}, FINAL | 5n],
     ['NX, fetch', ALL | NX, { kind: 'fetch' }, {}, FINAL | 0x15n],
+    ['NX, read', ALL | NX, { kind: 'read' }, {}, undefined],
+    ['executable, fetch', P | US, { kind: 'fetch' }, {}, undefined],
     ['NX where it is reserved', ALL | NX, { kind: 'read' }, { noExecute: false }, FINAL | 0xdn],
     [
       'an address bit above the width',

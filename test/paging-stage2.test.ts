@@ -227,6 +227,25 @@ describe('paging › arm64 stage 2', () => {
       contiguous: 1,
       software: 0b1010,
     });
+    // A table has an address alone, whatever its other bits are; an invalid descriptor not even that.
+    const all = (1n << 63n) - 1n;
+    expect(decodeStage2Entry(all, 2, { granule: '4K' })).toEqual({
+      level: 2,
+      value: all,
+      kind: 'table',
+      address: 0xffff_ffff_f000n,
+      read: false,
+      write: false,
+      executePrivileged: false,
+      executeUser: false,
+      memoryAttributes: 0,
+      shareability: 0,
+      accessFlag: false,
+      dirtyModifier: false,
+      contiguous: 1,
+      software: 0,
+    });
+    expect(decodeStage2Entry(all - 1n, 2, { granule: '4K' })).toMatchObject({ kind: 'invalid', address: 0n });
     const noXnx = { granule: '4K', xnx: false } as const;
     expect(decodeStage2Entry(value | (1n << 53n), 2, noXnx).executePrivileged).toBe(true);
     expect(decodeStage2Entry(BLOCK | R, 0, { granule: '4K' }).kind).toBe('invalid');

@@ -170,17 +170,18 @@ describe.each(BUILDS)('threads › calls of KVM, %s', (core) => {
 
   it('what can be wrong with a step is found before a vCPU moves', async () => {
     const vm = await make(core, false);
-    const steps = [
-      { fetchAdd: { gpa: 4, val: 1 } },
-      { fetchAdd: { gpa: 4095, size: 2, val: 1 } },
-      { repeat: { times: 2, advance: 4, steps: [{ fetchAdd: { gpa: 0, val: 1 } }] } },
-      { getDirtyLog: {} },
-      { setMemoryAttributes: { address: 0, size: 1 } },
-      { fallocate: { fd: 3, mode: 1, offset: 0, length: 1, more: 1 } },
-    ] as unknown as Program;
-    for (const step of steps) {
-      expect(() => vm.runInTurns([[step]]), JSON.stringify(step)).toThrow(
-        expect.objectContaining({ code: 'SLB-054' }),
+    const adds = [{ fetchAdd: { gpa: 0, size: 4, val: 1 } }, { fetchAdd: { gpa: 0, val: 1 } }];
+    const wrong = [
+      ['SLB-022', { fetchAdd: { gpa: 4, val: 1 } }],
+      ['SLB-022', { fetchAdd: { gpa: 4095, size: 2, val: 1 } }],
+      ['SLB-022', { repeat: { times: 2, advance: 4, steps: adds } }],
+      ['SLB-054', { getDirtyLog: {} }],
+      ['SLB-054', { setMemoryAttributes: { address: 0, size: 1 } }],
+      ['SLB-054', { fallocate: { fd: 3, mode: 1, offset: 0, length: 1, more: 1 } }],
+    ] as const;
+    for (const [code, step] of wrong) {
+      expect(() => vm.runInTurns([[step]] as unknown as Program[]), JSON.stringify(step)).toThrow(
+        expect.objectContaining({ code }),
       );
     }
   });

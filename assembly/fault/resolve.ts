@@ -6,7 +6,7 @@ import { KVM_MEMORY_EXIT_FLAG_PRIVATE, MemFlag } from '../abi/kvm';
 import { Access, RUN_FAULT_FLAGS, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import {
-  HERE_CPU, HUGE_ZERO_PAGE, VM_DIRTY_SLOTS, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN,
+  HERE_CPU, HUGE_ZERO_PAGE, VM_ATTRIBUTES, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN, VM_PML,
   VM_SEQUENCE, ZERO_PAGE,
 } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
@@ -15,10 +15,11 @@ import { here, local, runOf } from '../base/thread';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { GROUP } from '../frames/pool';
 import { gmemIsMixed, gmemIsPrivate } from '../gmem/bind';
-import { dirtyMark, isLogging } from '../memslot/dirty';
+import { dirtyMark, isLogging, PML_USED } from '../memslot/dirty';
 import { SLOT_BASE, SLOT_END, SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
 import { fileObtain } from '../mm/file-fault';
+import { fileIsHuge } from '../mm/file-huge';
 import { folioOf, isAsOne } from '../mm/huge';
 import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
@@ -68,9 +69,9 @@ function lookUp(vm: usize, gfn: u64, access: i32): Status {
   const vpn = slotVpn(slot, gfn);
   const locked = hasOneLock(vm);
   if (!locked) chunkLock(vm, vpn);
-  // A leaf that may be written lacks only its dirty bit: no violation, the processor sets that by itself.
+  // A leaf that may be written may lack only its dirty bit: no violation, the processor sets that by itself.
   let status = Status.Retry;
-  if (access == Access.Write && load<u32>(vm, VM_DIRTY_SLOTS) != 0 && isLogging(slot)) status = logWrite(vm, gfn, slot);
+  if (access == Access.Write && load<u32>(vm, VM_PML) == PML_USED) status = logWrite(vm, gfn, slot);
   if (status == Status.Retry) status = violation(vm, gfn, access, slot, vpn);
   if (!locked) chunkUnlock(vm, vpn);
   return status;
@@ -101,22 +102,26 @@ function memoryFault(vm: usize, flags: u32): Status {
 
 function mapPage(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
   const flags = load<u32>(slot, SLOT_FLAGS);
-  if (gmemIsPrivate(vm, slot, gfn)) return mapGmem(vm, gfn, slot, KVM_MEMORY_EXIT_FLAG_PRIVATE);
-  if ((flags & MemFlag.GmemOnly) != 0) return mapGmem(vm, gfn, slot, 0);
-  return mapHva(vm, gfn, vpn, slot, write);
+  if ((flags & MemFlag.GuestMemfd) != 0 || load<u32>(vm, VM_ATTRIBUTES) != 0) {
+    if (gmemIsPrivate(vm, slot, gfn)) return mapGmem(vm, gfn, slot, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+    if ((flags & MemFlag.GmemOnly) != 0) return mapGmem(vm, gfn, slot, 0);
+  }
+  return mapHva(vm, gfn, vpn, slot, flags, write);
 }
 
-/** A page of the slot's guest_memfd: always 4 KiB, always writable. */
+/** A page of the slot's guest_memfd, always writable; all of its huge page, if it has one there. */
 function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
   const file: usize = load<u32>(slot, SLOT_FILE);
   if (file == 0) return memoryFault(vm, flags);
-  const frame = fileObtain(vm, file, slotFilePage(slot, gfn));
+  const at = slotFilePage(slot, gfn);
+  const frame = fileObtain(vm, file, at);
   if (frame == 0) return Status.OutOfMemory;
-  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, 0);
+  const shift: u64 = fileIsHuge(file, at) && fits(vm, slot, gfn, at, GROUP) ? 9 : 0;
+  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, shift);
 }
 
 /** The page behind the slot's host-virtual address, through the VMM's page table. */
-function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
+function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, flags: u32, write: bool): Status {
   const i = <u32>vpn & 511;
   let chunk = chunkOf(vm, vpn);
   if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
@@ -130,7 +135,6 @@ function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status
     if (status != Status.Ok) return status == Status.Sigbus ? Status.Efault : status;
     if (chunk == 0) chunk = chunkOf(vm, vpn);
   }
-  const flags = load<u32>(slot, SLOT_FLAGS);
   let entry: u64;
   if (bitGet(chunk + WRITABLE, i)) {
     // KVM takes a page that the host may write as writable, and as dirty from now on, also for a read (R3.3).
@@ -188,9 +192,10 @@ function leafShift(vm: usize, chunk: usize, slot: usize, gfn: u64, vpn: u64): u6
   return fits(vm, slot, gfn, vpn, GROUP) ? 9 : 0;
 }
 
-function fits(vm: usize, slot: usize, gfn: u64, vpn: u64, pages: u64): bool {
+/** Whether a leaf of so many pages can have gfn and, at the other side, page `at` of the VMM's memory or of a file. */
+function fits(vm: usize, slot: usize, gfn: u64, at: u64, pages: u64): bool {
   const first = gfn & ~(pages - 1);
-  if (((gfn ^ vpn) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
+  if (((gfn ^ at) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
   return !gmemIsMixed(vm, slot, gfn, ctz(pages));
 }
 

@@ -13,6 +13,7 @@ import { count, event } from '../trace/events';
 import { fileCached, fileDirty, fileEnd, fileFlags, fileKind, fileRoom } from './file';
 import { fileOf, filePage } from './file-place';
 import { fileHasAttributes, fileIsPrivate } from './file-attributes';
+import { fileObtainHuge } from './file-huge';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
@@ -38,7 +39,8 @@ export function fileObtain(vm: usize, file: usize, at: u64): u32 {
     return load<u32>(pageSlot(chunk, i));
   }
   const swapped = chunk != 0 && bitGet(chunk + SWAPPED, i);
-  const frame = swapped ? frameGet(vm) : frameGetZeroed(vm);
+  if (!swapped && fileObtainHuge(vm, file, at)) return load<u32>(pageSlot(chunkOf(file, at), i));
+  const frame = swapped ? frameGet(vm, file, at) : frameGetZeroed(vm, file, at);
   if (frame == 0) return 0;
   chunk = chunkOf(file, at);
   if (chunk == 0 && fileRoom(file, at + 1)) chunk = chunkMake(file, at);

@@ -107,21 +107,22 @@ export function fileVpn(name: u64, at: u64): i64 {
   return <i64>(at - VPN_BASE + placeOf(name));
 }
 
-/** How many entries map the file's page `at`: they have its frame. */
-export function fileMappings(file: usize, at: u64): u32 {
+/** vpn of the entry that maps the file's page `at` in place n, 0 for none: it has the page's frame. */
+export function fileMappedAt(file: usize, n: u32, at: u64): u64 {
   const own = chunkOf(file, at);
   if (own == 0 || !bitGet(own + BACKED, <u32>at & 511)) return 0;
-  const frame = load<u32>(pageSlot(own, <u32>at & 511));
-  const vm = fileOwner(file);
-  let n: u32 = 0;
-  let p = file + PLACE;
-  for (const end = placesEnd(file); p < end; p += PLACE_SIZE) {
-    const vpn = at - VPN_BASE + load<u64>(p);
-    const i = <u32>vpn & 511;
-    const chunk = chunkOf(vm, vpn);
-    if (chunk != 0 && bitGet(chunk + FILE, i) && load<u32>(pageSlot(chunk, i)) == frame) n++;
-  }
-  return n;
+  const vpn = at - VPN_BASE + load<u64>(file + PLACE + <usize>n * PLACE_SIZE);
+  const i = <u32>vpn & 511;
+  const chunk = chunkOf(fileOwner(file), vpn);
+  if (chunk == 0 || !bitGet(chunk + FILE, i)) return 0;
+  return load<u32>(pageSlot(chunk, i)) == load<u32>(pageSlot(own, <u32>at & 511)) ? vpn : 0;
+}
+
+/** How many entries map the file's page `at`. */
+export function fileMappings(file: usize, at: u64): u32 {
+  let mappings: u32 = 0;
+  for (let n: u32 = 0; n < filePlaces(file); n++) if (fileMappedAt(file, n, at) != 0) mappings++;
+  return mappings;
 }
 
 /** Where home has the file's page `at`: the lock of that chunk is the page's, too. */

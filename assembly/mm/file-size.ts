@@ -18,6 +18,7 @@ import {
 import { fileNamed, filePlaceName, filePlaces, fileUnmap, fileVpn } from './file-place';
 import { fileSetsFree } from './file-attributes';
 import { fileObtain } from './file-fault';
+import { fileIsHuge, fileSplitHuge } from './file-huge';
 import { hugetlbPunch } from './hugetlb';
 import { vmaFrom } from './look-up';
 import { BACKED, chunkOf, DIRTY, nextChunk, SWAPPED, ZERO } from './page-state';
@@ -51,6 +52,7 @@ export function filePunch(file: usize, at: u64, end: u64): void {
   const gmem = fileKind(file) == FileKind.GuestMemfd;
   if (gmem) notifyFile(fileOwner(file), file, at, end);
   fileUnmapAll(file, at, end, false);
+  fileSplitHuge(file, at, end);
   const had = load<u64>(file, VM_RSS);
   fileDrop(file, at, min(end, fileReach(file)));
   if (gmem) event(EventKind.Punch, fileOwner(file), <u32>(had - load<u64>(file, VM_RSS)), (at - fileAt(file, 0)) << 12, (end - at) << 12, 0);
@@ -122,7 +124,8 @@ function allocate(file: usize, at: u64, end: u64): bool {
     }
     // Dirty: under memory pressure it goes to swap, it is not given up.
     if (memfd) fileDirty(file, page);
-    if (hole) bitSet(chunkOf(file, page) + ZERO, i);
+    // A huge page is cleared, and up to date, as soon as it is there.
+    if (hole && !fileIsHuge(file, page)) bitSet(chunkOf(file, page) + ZERO, i);
   }
   return true;
 }

@@ -1,6 +1,6 @@
 // Programs as callers write them to ops. Everything that can be wrong is found here, before a vCPU has moved.
 import { Func } from '../../assembly/abi/pvmemcontrol.ts';
-import { gpa as gpaOf } from '../address.ts';
+import { gpa as gpaOf, hex } from '../address.ts';
 import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
 import { requestCode } from '../guest/requests.ts';
@@ -30,8 +30,8 @@ const FUNCS = new Map(
 const ARGUMENTS: Readonly<Record<string, readonly [needed: readonly string[], more?: readonly string[]]>> = {
   load: [['gpa'], ['size']],
   store: [['gpa', 'val'], ['size']],
-  fetchAdd: [['gpa', 'val'], ['size']],
   fetch: [['gpa']],
+  fetchAdd: [['gpa', 'val'], ['size']],
   touch: [
     ['gpa', 'len'],
     ['write', 'byte'],
@@ -73,7 +73,7 @@ export function compile(
 
 function compileStep(step: ProgramStep, abi: AbiName, files: Files): ProgramOp {
   const { kind, args } = parts(step);
-  if (kind !== 'repeat') return aligned(compilePlain(kind, args, abi, files));
+  if (kind !== 'repeat') return compilePlain(kind, args, abi, files);
   const { times, advance, span, steps } = (step as RepeatStep).repeat;
   if (!Number.isInteger(times) || times < 0 || times > MAX_TIMES) {
     throw wrong(`repeat: times is ${times}`, 'a whole number below 2^32');
@@ -89,14 +89,11 @@ function compileStep(step: ProgramStep, abi: AbiName, files: Files): ProgramOp {
       return compilePlain(plain, its, abi, files);
     }),
   };
-  for (const op of repeat.ops) aligned(op, repeat.advance | repeat.span);
+  const moves = repeat.advance | repeat.span;
+  if (repeat.ops.some(({ kind: k, size }) => k === 'fetchAdd' && moves % BigInt(size) !== 0n)) {
+    throw new SlatboxError('SLB-022', 'a fetchAdd that advances', 'by multiples of its size');
+  }
   return repeat;
-}
-
-/** A locked access never crosses the border of a page, in no round. */
-function aligned(op: Op, moves = 0n): Op {
-  if (op.kind !== 'fetchAdd' || (op.gpa | moves) % BigInt(op.size) === 0n) return op;
-  throw wrong('fetchAdd: not at a multiple of its size', 'a multiple of its size, in every round');
 }
 
 function parts(step: ProgramStep): { kind: string; args: Args } {
@@ -134,6 +131,9 @@ function compilePlain(kind: string, args: Args, abi: AbiName, files: Files): Op 
     const request = FUNCS.get(args.call as string);
     if (!request) throw wrong(`vmm: there is no call ${args.call}`, [...FUNCS.keys()].slice(1).join(', '));
     return { ...common, kind, func: BigInt(request) };
+  }
+  if (kind === 'fetchAdd' && common.gpa % BigInt(common.size) !== 0n) {
+    throw new SlatboxError('SLB-022', `a fetchAdd at ${hex(common.gpa)}`, 'a multiple of its size');
   }
   // Loops count pages and bytes as numbers.
   parseSize(common.len, 'len');

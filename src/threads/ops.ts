@@ -8,8 +8,8 @@ export type OpKind =
   | CallKind
   | 'load'
   | 'store'
-  | 'fetchAdd'
   | 'fetch'
+  | 'fetchAdd'
   | 'touch'
   | 'fill'
   | 'verify'
@@ -28,8 +28,8 @@ export interface Op {
   /** Of load, store and fetchAdd. */
   readonly size: 1 | 2 | 4 | 8;
   /**
-   * Value of a store, `arg` of a request; hva of a region, first page of a log to be cleared, attributes, the file of
-   * fallocate.
+   * Value of a store or a fetchAdd, `arg` of a request; hva of a region, first page of a log to be cleared, attributes, the
+   * file of fallocate.
    */
   readonly value: bigint;
   readonly byte: number;

@@ -24,7 +24,7 @@ interface Accesses {
   /** One access of `size` bytes, 8 if not given. */
   readonly load: At & { readonly size?: AccessSize };
   readonly store: At & { readonly size?: AccessSize; readonly val: Value };
-  /** A locked addition of `val`; `value` is what was there. gpa, and what a repeat adds to it, are multiples of `size`. */
+  /** A locked addition at a multiple of its size; `value` is what was there. */
   readonly fetchAdd: At & { readonly size?: AccessSize; readonly val: Value };
   /** An instruction fetch, of one byte. */
   readonly fetch: At;
@@ -109,8 +109,8 @@ export type ResultOf<S> = S extends { readonly repeat: unknown }
   : S extends
         | { readonly load: unknown }
         | { readonly store: unknown }
-        | { readonly fetchAdd: unknown }
         | { readonly fetch: unknown }
+        | { readonly fetchAdd: unknown }
     ? Access
     : S extends { readonly touch: unknown } | { readonly fill: unknown }
       ? LoopEnd

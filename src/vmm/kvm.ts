@@ -1,7 +1,7 @@
 // KVM as a VMM sees it: the ioctls of a VM that are about guest memory, by the kernel's names. What the VMM does wrong is
 // an errno, as for any caller. Reference: linux Documentation/virt/kvm/api.rst; assembly/kvm/.
 import { Errno } from '../../assembly/abi/errno.ts';
-import { GMEM_ATTRIBUTES, GmemFlag } from '../../assembly/abi/file.ts';
+import { GMEM_ATTRIBUTES, GMEM_HUGEPAGES, GmemFlag } from '../../assembly/abi/file.ts';
 import {
   Cap,
   GMEM_ALLOW_HUGEPAGE,
@@ -23,6 +23,7 @@ import {
   SLOT_ID,
   SLOT_VPN,
   VM_GMEM_PROFILE,
+  VM_INVALIDATING,
   VM_MANUAL_PROTECT,
   VM_SLOT_COUNT,
   VM_TYPE,
@@ -174,7 +175,7 @@ export class Kvm {
     const huge = this.#profile === GmemProfile.A && (Number(flags) & GMEM_ALLOW_HUGEPAGE) !== 0;
     if (size <= 0n || size % (huge ? 1n << 21n : BigInt(PAGE)) !== 0n) return { errno: Errno.EINVAL, fd: -1 };
     const own = this.fileAttributes ? GMEM_ATTRIBUTES : 0;
-    const fd = this.#files.create('gmem', size, Number(flags) | own);
+    const fd = this.#files.create('gmem', size, huge ? GMEM_HUGEPAGES : Number(flags) | own);
     if (fd < 0) return { errno: -fd, fd: -1 };
     const file = this.#files.get(fd)?.ptr ?? 0;
     if (own && (Number(flags) & GmemFlag.InitShared) === 0) this.#core.x.fileAllPrivate(file);
@@ -311,6 +312,21 @@ export class Kvm {
     };
   }
 
+  /**
+   * An invalidation as the MMU notifier makes it, in two halves: gfns of [gpa, gpa + size) are zapped, and accesses to them are
+   * RETRY until as many ends as begins have been. Ranges that are open at the same time grow to one.
+   */
+  invalidateBegin(gpa: AddressLike, size: AddressLike): void {
+    this.#core.x.invalidateBegin(this.#vm, u64(gpa) >> 12n, (u64(gpa) + u64(size)) >> 12n);
+  }
+
+  /** RangeError without a begin. */
+  invalidateEnd(): void {
+    if (this.#core.readU32(this.#vm + VM_INVALIDATING) === 0)
+      throw new RangeError('no invalidation has begun');
+    this.#core.x.invalidateEnd(this.#vm);
+  }
+
   /** Whether the page at gpa is private, by the VM's attributes or those of its guest_memfd. */
   isPrivate(gpa: AddressLike): boolean {
     return this.#core.x.gmemIsPrivate(this.#vm, this.#slot(gpa), u64(gpa) >> 12n) !== 0;
@@ -337,6 +353,16 @@ export class Kvm {
   }
 
   #closed = false;
+
+  /** For a checkpoint; the rest is in linear memory. */
+  save(): { readonly closed: boolean; readonly hypercalls: number } {
+    return { closed: this.#closed, hypercalls: this.hypercalls };
+  }
+
+  load({ closed, hypercalls }: ReturnType<Kvm['save']>): void {
+    this.#closed = closed;
+    this.hypercalls = hypercalls;
+  }
 
   get #profile(): GmemProfile {
     return this.#core.readU32(this.#vm + VM_GMEM_PROFILE);
