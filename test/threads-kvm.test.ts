@@ -168,6 +168,33 @@ describe.each(BUILDS)('threads › calls of KVM, %s', (core) => {
     }
   });
 
+  it('GM-P21: a guest that spins while its slot goes and comes with fresh memory sees MMIO or 0, nothing else', async () => {
+    const vm = await make(core, true);
+    try {
+      const times = 30_000;
+      vm.runInTurns([[region(vm, { slot: 5 })]]);
+      const spin = [{ repeat: { times, steps: [{ load: { gpa: GPA } }] } }] as const;
+      const steps = [
+        region(vm, { slot: 5, memorySize: 0 }),
+        { vmm: { call: 'dontneed', gpa: MIB, len: PAGE } },
+        region(vm, { slot: 5 }),
+      ] as const;
+      const before = vm.observe.counters()['exits.mmio'] as number;
+      const [[seen], [changes]] = await vm.run([spin, [{ repeat: { times: 1000, steps } }]]);
+      const exits = (vm.observe.counters()['exits.mmio'] as number) - before;
+      // What nobody answers reads as ones: minus one.
+      expect(seen.steps[0]).toEqual({
+        failures: 0,
+        last: undefined,
+        sum: BigInt.asUintN(64, -BigInt(exits)),
+      });
+      expect(changes.steps.map(({ failures }) => failures)).toEqual([0, 0, 0]);
+      expect(vm.host.check()).toEqual([]);
+    } finally {
+      await vm.close();
+    }
+  });
+
   it('what can be wrong with a step is found before a vCPU moves', async () => {
     const vm = await make(core, false);
     const adds = [{ fetchAdd: { gpa: 0, size: 4, val: 1 } }, { fetchAdd: { gpa: 0, val: 1 } }];
