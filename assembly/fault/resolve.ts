@@ -129,7 +129,6 @@ function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
 /** The page behind the slot's host-virtual address, through the VMM's page table. */
 function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, flags: u32, write: bool): Status {
   const i = <u32>vpn & 511;
-  const flags = load<u32>(slot, SLOT_FLAGS);
   // KVM tries to have the page writable first, but never under a read-only slot (kvm_follow_pfn, map_writable).
   const readonly = (flags & MemFlag.Readonly) != 0;
   let chunk = chunkOf(vm, vpn);
