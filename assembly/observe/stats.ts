@@ -1,6 +1,6 @@
 // Numbers of a range of the VMM's pages, counted from the planes, and a page's letter. Cost follows the chunks that are
-// there. Reference: linux fs/proc/task_mmu.c (smaps_account, smaps_pte_hole_lookup).
-import { VM_HUGETLB, VM_SHARED, VMA_FILE } from '../abi/vm-flags';
+// there. Reference: linux fs/proc/task_mmu.c (smap_gather_stats, smaps_account, smaps_pte_hole_lookup).
+import { VM_HUGETLB, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { SCRATCH } from '../base/layout';
 import { bitGet, wordMask } from '../base/bits';
 import { min } from '../base/math';
@@ -33,6 +33,8 @@ export const STAT_HUGETLB: usize = 80;
 export const STAT_PSS: usize = 88;
 export const STAT_PSS_DIRTY: usize = 96;
 export const STAT_PSS_ANON: usize = 104;
+/** Pages of STAT_SWAP that are the mapping's own, not its file's. */
+export const STAT_SWAP_OWN: usize = 112;
 
 const PSS_PAGE: u64 = 4096 << 12;
 
@@ -44,13 +46,12 @@ function plus(stat: usize, by: u64): void {
 
 /** Pages of [vpn, end), which is in one VMA. */
 export function rangeStats(vm: usize, vpn: u64, end: u64): void {
-  memory.fill(SCRATCH, 0, STAT_PSS_ANON + 8);
+  memory.fill(SCRATCH, 0, STAT_SWAP_OWN + 8);
   const vma = vmaOf(vm, vpn);
   if (vma == 0) return;
-  // A shared mapping's swap is the file's, mapped or not.
-  if ((load<u32>(vma, VMA_FLAGS) & (VMA_FILE | VM_SHARED)) == (VMA_FILE | VM_SHARED)) {
-    countSwapped(fileOf(vma), filePage(vma, vpn), filePage(vma, end));
-  } else countSwapped(vm, vpn, end);
+  const own = swapped(vm, vpn, end);
+  store<u64>(SCRATCH + STAT_SWAP_OWN, own);
+  store<u64>(SCRATCH + STAT_SWAP, own + fileSwapped(vm, vpn, end, vma));
   while ((vpn = nextChunk(vm, vpn, end)) < end) {
     const node = nodeOf(vm, vpn);
     const chunk = chunkAt(node, chunkIndex(vpn));
@@ -63,20 +64,46 @@ export function rangeStats(vm: usize, vpn: u64, end: u64): void {
   }
 }
 
-function countSwapped(space: usize, vpn: u64, end: u64): void {
-  let swapped: u64 = 0;
+/**
+ * Pages of the file that are in swap count as the mapping's (smap_gather_stats): all of them, but where it is private and
+ * may be written only those with nothing of its own in their place.
+ */
+function fileSwapped(vm: usize, vpn: u64, end: u64, vma: usize): u64 {
+  const flags = load<u32>(vma, VMA_FLAGS);
+  if ((flags & VMA_FILE) == 0) return 0;
+  const file = fileOf(vma);
+  const first = filePage(vma, vpn);
+  const last = filePage(vma, end);
+  if ((flags & (VM_SHARED | VM_WRITE)) != VM_WRITE) return swapped(file, first, last);
+  let holes: u64 = 0;
+  for (let at = nextChunk(file, first, last); at < last; at = nextChunk(file, at + 1, last)) {
+    if (bitGet(chunkOf(file, at) + SWAPPED, <u32>at & 511) && isNone(vm, at - first + vpn)) holes++;
+  }
+  return holes;
+}
+
+/** Nothing is mapped at vpn, and nothing of it is in swap. */
+function isNone(vm: usize, vpn: u64): bool {
+  const chunk = chunkOf(vm, vpn);
+  const i = <u32>vpn & 511;
+  return chunk == 0 || !(bitGet(chunk + BACKED, i) || bitGet(chunk + SWAPPED, i));
+}
+
+/** Pages in swap of those of [vpn, end) of a VM or a file. */
+function swapped(space: usize, vpn: u64, end: u64): u64 {
+  let n: u64 = 0;
   while ((vpn = nextChunk(space, vpn, end)) < end) {
     const chunk = chunkOf(space, vpn);
     const stop = min(((vpn >> 9) + 1) << 9, end);
     const to = (<u32>vpn & 511) + <u32>(stop - vpn);
     for (let i = <u32>vpn & 511; i < to; ) {
       const next = min(((i >> 6) + 1) << 6, to) as u32;
-      swapped += popcnt(load<u64>(chunk + (<usize>(i >> 6) << 3), SWAPPED) & wordMask(i & 63, ((next - 1) & 63) + 1));
+      n += popcnt(load<u64>(chunk + (<usize>(i >> 6) << 3), SWAPPED) & wordMask(i & 63, ((next - 1) & 63) + 1));
       i = next;
     }
     vpn = stop;
   }
-  plus(STAT_SWAP, swapped);
+  return n;
 }
 
 function plainStats(chunk: usize, from: u32, to: u32): void {

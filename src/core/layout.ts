@@ -62,6 +62,7 @@ export const STAT_HUGETLB = 80;
 export const STAT_PSS = 88;
 export const STAT_PSS_DIRTY = 96;
 export const STAT_PSS_ANON = 104;
+export const STAT_SWAP_OWN = 112;
 
 // What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
 export const PAGE_FRAME = 0;

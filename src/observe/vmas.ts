@@ -43,6 +43,7 @@ import {
   STAT_SHARED_CLEAN,
   STAT_SHARED_DIRTY,
   STAT_SWAP,
+  STAT_SWAP_OWN,
   VMA_ANON,
   VMA_END,
   VMA_FLAGS,
@@ -217,8 +218,8 @@ function readVma(vm: Vm, at: number): readonly [Vma, Shares] {
     sharedHugetlb: 0,
     privateHugetlb: hugetlb,
     swap,
-    // Linux does not say it of shared mappings.
-    swapPss: isShared ? 0 : swap,
+    // Linux does not say it of what a file has in swap.
+    swapPss: bytes(STAT_SWAP_OWN),
     locked: flags & VM_LOCKED ? pss : 0,
   };
   return [vma, shares];
