@@ -3,7 +3,7 @@ export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0, vmSetKvm, vmUndo } 
 export { runOf, threadAttach } from './base/thread';
 export { threadsFold, threadsStart } from './vcpu/threads';
 export { vcpuProgram } from './vcpu/program';
-export { vcpuKind, vcpuLoad, vcpuStore } from './vcpu/access';
+export { vcpuHypercall, vcpuKind, vcpuLoad, vcpuStore } from './vcpu/access';
 export { vcpuAdd } from './vcpu/locked';
 export {
   vcpuFill, vcpuLoadAt, vcpuRequest, vcpuRequestAt, vcpuStoreAt, vcpuStride, vcpuTouch, vcpuVerify,
@@ -14,7 +14,7 @@ export { connectionGpa } from './device/pvmemcontrol/connection';
 export { pagePeek, ramPeek, ramPoke } from './observe/ram';
 export { hostAccess } from './mm/fault';
 export { frameOf } from './mm/fault';
-export { fileCreate, fileSetSize, fileSize } from './mm/file';
+export { fileAt, fileCreate, fileSetSize, fileSize } from './mm/file';
 export { fileWrite } from './mm/file-fault';
 export { fileBytes, fileLetter, fileSeek, fileStored } from './mm/file-io';
 export { fileAllocate, filePunchBytes, filePut, fileResize } from './mm/file-size';
@@ -31,8 +31,9 @@ export { vmaFind, vmaNext } from './mm/vma';
 export { poolBumped, poolFree, poolStacked, poolTotal } from './frames/pool';
 export { ramOf } from './memslot/ram';
 export { slotAt, slotById, slotOf } from './memslot/table';
+export { gmemIsMixed, gmemIsPrivate } from './gmem/bind';
 export { isMixed, isPrivate, nextPrivate, nextShared } from './memslot/attributes';
-export { gmemSetAttributes } from './gmem/convert';
+export { gmemMapped, gmemSetAttributes } from './gmem/convert';
 export { fileAllPrivate, filePin } from './mm/file-attributes';
 export { setMemoryRegion } from './kvm/region';
 export { setMemoryAttributes } from './kvm/attributes';

@@ -4,6 +4,7 @@ import { SlatboxError } from './errors.ts';
 import { parseInteger } from './size.ts';
 
 export type Brand<T, B extends string> = T & { readonly __brand: B };
+export type Gva = Brand<bigint, 'Gva'>;
 export type Gpa = Brand<bigint, 'Gpa'>;
 export type Hva = Brand<bigint, 'Hva'>;
 export type Hpa = Brand<bigint, 'Hpa'>;
@@ -25,6 +26,8 @@ function address(value: bigint | number | string, kind: string): bigint {
 
 /** A guest-physical address from a number, a bigint or text (`0x…`, `5G+2M`). SlatboxError SLB-010. */
 export const gpa = (value: bigint | number | string): Gpa => address(value, 'gpa') as Gpa;
+/** A guest-virtual (linear) address. */
+export const gva = (value: bigint | number | string): Gva => address(value, 'gva') as Gva;
 export const hva = (value: bigint | number | string): Hva => address(value, 'hva') as Hva;
 export const hpa = (value: bigint | number | string): Hpa => address(value, 'hpa') as Hpa;
 

@@ -2,12 +2,17 @@
 
 export type { WhoCounts, WhoRow, WhoView } from './account/who.ts';
 export { whoCounts } from './account/who.ts';
-export type { Gfn, Gpa, Hpa, Hva, Pfn } from './address.ts';
-export { formatAddress, gpa, hex, hpa, hva } from './address.ts';
+export type { Gfn, Gpa, Gva, Hpa, Hva, Pfn } from './address.ts';
+export { formatAddress, gpa, gva, hex, hpa, hva } from './address.ts';
 export type { Place } from './errors.ts';
 export { SlatboxError } from './errors.ts';
 export { Driver } from './guest/driver.ts';
+export type { VirtualOptions } from './guest/guest.ts';
+export type { GuestMapping, GuestPageSize } from './guest/page-tables.ts';
+export { PageTables } from './guest/page-tables.ts';
 export type { DriverPort } from './guest/port.ts';
+export type { AtPrivilege, VirtualAccess, VirtualStop, VirtualWalk } from './guest/virtual.ts';
+export { VirtualCpu } from './guest/virtual.ts';
 export type { Checkpoint, Region } from './machine.ts';
 export { createHost, createSandbox, Host, threadsMissing, Vm } from './machine.ts';
 export type {
@@ -28,6 +33,79 @@ export type {
   PageTypesOptions,
   SmapsRollup,
 } from './observe/proc-types.ts';
+export type {
+  AccessKind,
+  BitField,
+  BitLayout,
+  EptEntry,
+  EptFeatures,
+  EptOutcome,
+  EptPointer,
+  EptStop,
+  EptTables,
+  EptWalk,
+  Granule,
+  GuestAccess,
+  GuestFault,
+  GuestMemory,
+  GuestOutcome,
+  GuestPaging,
+  GuestStep,
+  GuestWalk,
+  LinearRights,
+  LongModeEntry,
+  LongModeFeatures,
+  LongModeRights,
+  NptOutcome,
+  NptStop,
+  NptTables,
+  NptWalk,
+  OrderedReference,
+  Reference,
+  SlatAccess,
+  SlatReach,
+  SlatWalker,
+  Stage2Access,
+  Stage2Entry,
+  Stage2Format,
+  Stage2Outcome,
+  Stage2Stop,
+  Stage2Tables,
+  Stage2Walk,
+  TableMemory,
+  TwoDimensionalOutcome,
+  TwoDimensionalWalk,
+  Unreadable,
+} from './paging/index.ts';
+export {
+  decodeEptEntry,
+  decodeEptPointer,
+  decodeLongModeEntry,
+  decodeStage2Entry,
+  decodeVtcr,
+  EPT_POINTER,
+  EPT_QUALIFICATION,
+  eptEntryLayout,
+  fieldValue,
+  longModeLayout,
+  NESTED_FAULT_INFO,
+  PAGE_FAULT_CODE,
+  PageFault,
+  PageModificationLog,
+  referenceCount,
+  referencesInOrder,
+  STAGE2_SYNDROME,
+  Stage2Status,
+  stage2Layout,
+  stage2MemoryType,
+  throughSlat,
+  walkEpt,
+  walkGuest,
+  walkNpt,
+  walkStage2,
+  walkTwoDimensional,
+  withoutSlat,
+} from './paging/index.ts';
 export type {
   Action,
   Builtin,

@@ -111,6 +111,9 @@ export type Exit =
   /** Instruction fetch where there is no slot: KVM_EXIT_INTERNAL_ERROR, suberror 1. */
   | { readonly reason: 'INTERNAL_ERROR'; readonly gpa: Gpa };
 
+/** What the guest means by an access, where it says so itself: an encryption bit of its page tables. */
+export type MemoryKind = 'private' | 'shared';
+
 /** A guest access. `exits` has what went to the VMM and was not claimed by a device; `value` is 0 for stores. */
 export type Access =
   | { readonly ok: true; readonly value: bigint; readonly exits: readonly Exit[] }
@@ -223,9 +226,17 @@ export interface WalkEntry {
   readonly read: boolean;
   readonly write: boolean;
   readonly execute: boolean;
+  /** Bit 10, which counts with mode-based execute only: KVM leaves it 0. */
+  readonly userExecute: boolean;
   /** 0 UC, 1 WC, 4 WT, 5 WP, 6 WB; leaf entries only. */
   readonly memoryType: number;
   readonly ignorePat: boolean;
+  /** Bit 8: some access went through this entry. */
+  readonly accessed: boolean;
+  /** Bit 9 of leaf entries: some write did. */
+  readonly dirty: boolean;
+  /** Why using the entry is an EPT misconfiguration, left out where it is none. */
+  readonly misconfiguration?: string;
   /** Address bits 51…12: next table, or the frame. */
   readonly address: Hpa;
 }
@@ -237,7 +248,14 @@ export interface Walk {
   readonly hpa: Hpa | undefined;
   /** What is behind the gpa, whether the SLAT maps it or not. */
   readonly slot:
-    | { readonly id: number; readonly gpa: Gpa; readonly size: number; readonly hva: Hva }
+    | {
+        readonly id: number;
+        readonly gpa: Gpa;
+        readonly size: number;
+        readonly hva: Hva;
+        /** KVM_MEM_READONLY: the guest reads it, and its stores are MMIO. */
+        readonly readonly: boolean;
+      }
     | undefined;
   readonly hva: Hva | undefined;
   /** Page letter (docs/linux-rules.md): `a` anonymous, `H` part of a huge page …, `-` no slot. */

@@ -17,17 +17,20 @@ import { SlatboxError } from './errors.ts';
 import type { DriverState } from './guest/driver.ts';
 import { Guest } from './guest/guest.ts';
 import type { Host } from './host/host.ts';
+import type { HypercallExit } from './hypercall.ts';
 import { Observe } from './observe/observe.ts';
 import { parseSize } from './size.ts';
 import type { Program, RunResults } from './threads/program.ts';
 import { Runner } from './threads/runner.ts';
 import type { AbiName, BackingKind, Size, VmOptions } from './types.ts';
 import { Bus } from './vmm/bus.ts';
+import { handleHypercall } from './vmm/convert.ts';
 import { DeviceView } from './vmm/device.ts';
 import type { Files } from './vmm/files.ts';
 import { Kvm } from './vmm/kvm.ts';
 import { PciBus } from './vmm/pci-bus.ts';
 import type { PciConfigState } from './vmm/pci-config.ts';
+import type { Pins } from './vmm/pins.ts';
 import { Process } from './vmm/process.ts';
 import { RamAccess } from './vmm/ram-access.ts';
 
@@ -57,6 +60,8 @@ export interface VmState {
   readonly driver: DriverState;
   /** The VMM's descriptors. */
   readonly files: ReturnType<Files['save']>;
+  readonly pins: ReturnType<Pins['save']>;
+  readonly kvm: ReturnType<Kvm['save']>;
 }
 
 export class Vm {
@@ -71,6 +76,8 @@ export class Vm {
   readonly guest: Guest;
   readonly vmm: Process;
   readonly kvm: Kvm;
+  /** What the VMM answers to hypercalls that leave the guest. By default it converts, and gives back what was there before. */
+  onHypercall: (exit: HypercallExit) => bigint = (exit) => handleHypercall(this, exit);
   readonly ramAccess: RamAccess;
   readonly bus: Bus;
   readonly pci: PciBus;
@@ -265,13 +272,21 @@ export class Vm {
   }
 
   save(): VmState {
-    return { pci: this.pci.save(), driver: this.guest.driver.save(), files: this.vmm.files.save() };
+    return {
+      pci: this.pci.save(),
+      driver: this.guest.driver.save(),
+      files: this.vmm.files.save(),
+      pins: this.vmm.pins.save(),
+      kvm: this.kvm.save(),
+    };
   }
 
   load(state: VmState): void {
     this.pci.load(state.pci);
     this.guest.driver.load(state.driver);
     this.vmm.files.load(state.files);
+    this.vmm.pins.load(state.pins);
+    this.kvm.load(state.kvm);
   }
 }
 

@@ -146,9 +146,10 @@ describe('imports › src', () => {
 
   it.each([
     ['core', ['core', '(root)']],
-    ['observe', ['observe', 'core', '(root)']],
+    ['paging', ['paging']],
+    ['observe', ['observe', 'core', 'paging', '(root)']],
     ['vmm', ['vmm', 'core', '(root)']],
-    ['guest', ['guest', 'core', 'observe', 'vmm', '(root)']],
+    ['guest', ['guest', 'core', 'observe', 'paging', 'vmm', '(root)']],
     ['host', ['host', 'core', 'observe', 'threads', '(root)']],
     ['threads', ['threads', 'core', 'guest', '(root)']],
     ['scenario', ['scenario', '(root)']],
@@ -182,6 +183,7 @@ describe('imports › web', () => {
     'errors',
     'types',
     'scenario/index',
+    'paging/index',
     'scenario/actions',
     'requests',
   ].map((m) => `src/${m}.ts`);

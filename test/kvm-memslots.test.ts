@@ -378,5 +378,17 @@ describe.each(BUILDS)('kvm › page-modification log, %s', (_name, build) => {
     vm.guest.touch({ gpa: 0, len: 600 * PAGE, write: true });
     expect(vm.observe.counters()['dirty.pages']).toBe(1200);
     expect(vm.observe.counters()['slat.violations']).toBe(before);
+    // Nor where the log has ended meanwhile.
+    vm.kvm.getDirtyLog(0);
+    vm.kvm.setUserMemoryRegion({
+      slot: 0,
+      flags: 0,
+      guestPhysAddr: 0,
+      memorySize: 4 * MIB,
+      userspaceAddr: slot?.hva ?? 0n,
+    });
+    vm.guest.touch({ gpa: 0, len: 600 * PAGE, write: true });
+    expect(vm.observe.counters()).toMatchObject({ 'slat.violations': before, 'dirty.pages': 1200 });
+    expect(vm.host.check()).toEqual([]);
   });
 });

@@ -3,11 +3,11 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { format } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { main } from '../src/cli/main.ts';
 import { createFile } from '../src/cli/output-file.ts';
 import * as api from '../src/index.ts';
+import { blocks, example } from './support/documents.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const text = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -19,10 +19,6 @@ const filesIn = (folder: string, ending: string): string[] =>
 const readme = text('README.md');
 const documents = ['README.md', 'CHANGELOG.md', ...filesIn('docs', '.md')];
 
-/** The fenced blocks of a language. */
-const blocks = (markdown: string, language: string): string[] =>
-  [...markdown.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map((m) => m[1] as string);
-
 /** Rows of Markdown tables as cells, without backticks. */
 const rows = (markdown: string): string[][] =>
   [...markdown.matchAll(/^\|(.*)\|$/gm)].map((m) =>
@@ -31,20 +27,7 @@ const rows = (markdown: string): string[][] =>
 
 describe('README › library', () => {
   it('prints what its comments say', async () => {
-    const [code = ''] = blocks(readme, 'ts');
-    const said = code.split('\n').flatMap((line) => {
-      const comment = /(?:^|console\.log\(.*)\/\/ (.*)$/.exec(line);
-      return comment ? [comment[1]] : [];
-    });
-    const printed: string[] = [];
-    const fake = { log: (...values: unknown[]) => void printed.push(format(...values)) };
-    const [, names = ''] = /^import \{ (.*) \} from 'slatbox';$/m.exec(code) ?? [];
-    const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor;
-    await new AsyncFunction(
-      'console',
-      'slatbox',
-      code.replace(/^import .*$/m, `const { ${names} } = slatbox;`),
-    )(fake, api);
+    const { said, printed } = await example(blocks(readme, 'ts')[0] ?? '');
     expect(printed.length).toBeGreaterThan(3);
     expect(printed).toEqual(said);
   });
@@ -186,7 +169,21 @@ describe('docs/scenarios.md', () => {
 
 describe('docs/architecture.md', () => {
   // The arrow: a room imports from rooms further down. trace is told by all, observe and vm.ts look at all.
-  const ORDER = ['abi', 'base', 'frames', 'trace', 'slat', 'memslot', 'mm', 'device', 'fault', 'bus', 'vcpu'];
+  const ORDER = [
+    'abi',
+    'base',
+    'frames',
+    'trace',
+    'slat',
+    'memslot',
+    'mm',
+    'gmem',
+    'kvm',
+    'device',
+    'fault',
+    'bus',
+    'vcpu',
+  ];
 
   it('imports in the engine follow the arrow', () => {
     const wrong: string[] = [];

@@ -2,7 +2,7 @@
 // names of anonymous mappings. Reference: linux 6.18 fs/proc/task_mmu.c, mm/madvise.c (is_valid_name_char).
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Vm } from '../src/index.ts';
+import { createSandbox, type Vm } from '../src/index.ts';
 import { BUILDS, hvaAt, KIB, letters, MIB, machine, PAGE } from './support/machines.ts';
 
 const BUILD = { core: 'release', wasmMemory: 'plain' } as const;
@@ -253,5 +253,47 @@ describe.each(BUILDS)('smaps › names (7.10) › %s', (_name, build) => {
       errno: EINVAL,
     });
     expect(names(vm)).toEqual([undefined]);
+  });
+});
+
+// What if a page of a memfd is in swap, and a private mapping of it has a copy in its place, or may never write one?
+describe('smaps › swapped pages of a memfd', () => {
+  const HVA = 1n << 44n;
+  const AT = 4096n;
+  /** Two pages of a memfd in swap, seen through another mapping; of the first the private one has a copy. */
+  const swapped = async () => {
+    const vm = await createSandbox({ ram: [] });
+    const { vmm } = vm;
+    const fd = vmm.memfdCreate(2 * PAGE);
+    const elsewhere = HVA + (1n << 30n);
+    vmm.mmap({ addr: HVA, length: 2n * AT, prot: 3, shared: false, fd });
+    vmm.mmap({ addr: elsewhere, length: 2n * AT, prot: 3, shared: true, fd });
+    vmm.store(HVA, 1);
+    vmm.fillPage(elsewhere, 2);
+    vmm.fillPage(elsewhere + AT, 2);
+    expect(vmm.madvise(elsewhere, 2n * AT, 'pageout')).toBe(0);
+    expect(vm.observe.filePages(fd, 0, 2)).toBe('ww');
+    const swapOf = (index: number) => {
+      const { swap, swapPss } = vm.observe.vmas()[index] ?? {};
+      return { swap, swapPss };
+    };
+    return { vmm, swapOf };
+  };
+
+  it('shared: all of them', async () => {
+    expect((await swapped()).swapOf(1)).toEqual({ swap: 2 * PAGE, swapPss: 0 });
+  });
+  it('private, writable: those without a copy', async () => {
+    expect((await swapped()).swapOf(0)).toEqual({ swap: PAGE, swapPss: 0 });
+  });
+  it('private, the copy in swap too: both, but the copy alone has a share', async () => {
+    const { vmm, swapOf } = await swapped();
+    expect(vmm.madvise(HVA, AT, 'pageout')).toBe(0);
+    expect(swapOf(0)).toEqual({ swap: 2 * PAGE, swapPss: PAGE });
+  });
+  it('private, not writable: all of them', async () => {
+    const { vmm, swapOf } = await swapped();
+    expect(vmm.mprotect(HVA, 2n * AT, 1)).toBe(0);
+    expect(swapOf(0)).toEqual({ swap: 2 * PAGE, swapPss: 0 });
   });
 });

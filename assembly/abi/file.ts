@@ -21,5 +21,8 @@ export enum GmemFlag {
   InitShared = 2,
 }
 
-/** Ours, besides the caller's flags: the file keeps attributes of its pages itself. */
+// Ours, besides the caller's flags.
+/** The file keeps attributes of its pages itself. */
 export const GMEM_ATTRIBUTES = 0x100;
+/** Huge pages of 2 MiB are tried first (KVM_GUEST_MEMFD_ALLOW_HUGEPAGE of the first posting). */
+export const GMEM_HUGEPAGES = 0x200;

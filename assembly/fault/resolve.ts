@@ -6,7 +6,7 @@ import { KVM_MEMORY_EXIT_FLAG_PRIVATE, MemFlag } from '../abi/kvm';
 import { Access, RUN_FAULT_FLAGS, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import {
-  HERE_CPU, HUGE_ZERO_PAGE, VM_DIRTY_SLOTS, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN,
+  HERE_CPU, HUGE_ZERO_PAGE, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN, VM_PML,
   VM_SLOT_GENERATION, ZERO_PAGE,
 } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
@@ -16,10 +16,11 @@ import { fence } from '../base/window';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { GROUP } from '../frames/pool';
 import { gmemIsMixed, gmemIsPrivate } from '../gmem/bind';
-import { dirtyMark, isLogging } from '../memslot/dirty';
+import { dirtyMark, isLogging, PML_USED } from '../memslot/dirty';
 import { SLOT_BASE, SLOT_END, SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { faultIn, folioDirtied } from '../mm/fault';
 import { fileObtain } from '../mm/file-fault';
+import { fileIsHuge } from '../mm/file-huge';
 import { folioOf, isAsOne } from '../mm/huge';
 import { BACKED, chunkOf, DIRTY, isPlain, pageSlot, WRITABLE, ZERO } from '../mm/page-state';
 import { slatMakeRoom } from '../mm/room';
@@ -54,9 +55,9 @@ export function resolve(vm: usize, gfn: u64, access: i32): Status {
     }
     // Whatever the host has behind it (R9.2).
     if (access == Access.Write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0) return Status.Mmio;
-    // A leaf that may be written lacks only its dirty bit: no violation, the processor sets that by itself.
+    // A leaf that may be written may lack only its dirty bit: no violation, the processor sets that by itself.
     status = Status.Retry;
-    if (access == Access.Write && load<u32>(vm, VM_DIRTY_SLOTS) != 0 && isLogging(slot)) status = setDirty(vm, gfn, slot, generation);
+    if (access == Access.Write && load<u32>(vm, VM_PML) == PML_USED) status = setDirty(vm, gfn, slot, generation);
     if (status == Status.Retry) status = violation(vm, gfn, access, slot, generation);
   } while (status == AGAIN);
   return status;
@@ -112,13 +113,15 @@ function mapPage(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Statu
   return mapHva(vm, gfn, vpn, slot, write);
 }
 
-/** A page of the slot's guest_memfd: always 4 KiB, always writable. */
+/** A page of the slot's guest_memfd, always writable; all of its huge page, if it has one there. */
 function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
   const file: usize = load<u32>(slot, SLOT_FILE);
   if (file == 0) return memoryFault(vm, flags);
-  const frame = fileObtain(vm, file, slotFilePage(slot, gfn));
+  const at = slotFilePage(slot, gfn);
+  const frame = fileObtain(vm, file, at);
   if (frame == 0) return Status.OutOfMemory;
-  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, 0);
+  const shift: u64 = fileIsHuge(file, at) && fits(vm, slot, gfn, at, GROUP) ? 9 : 0;
+  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, shift);
 }
 
 /** The page behind the slot's host-virtual address, through the VMM's page table. */
@@ -194,9 +197,10 @@ function leafShift(vm: usize, chunk: usize, slot: usize, gfn: u64, vpn: u64): u6
   return fits(vm, slot, gfn, vpn, GROUP) ? 9 : 0;
 }
 
-function fits(vm: usize, slot: usize, gfn: u64, vpn: u64, pages: u64): bool {
+/** Whether a leaf of so many pages can have gfn and, at the other side, page `at` of the VMM's memory or of a file. */
+function fits(vm: usize, slot: usize, gfn: u64, at: u64, pages: u64): bool {
   const first = gfn & ~(pages - 1);
-  if (((gfn ^ vpn) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
+  if (((gfn ^ at) & (pages - 1)) != 0 || load<u64>(slot, SLOT_BASE) > first || first + pages > load<u64>(slot, SLOT_END)) return false;
   return !gmemIsMixed(vm, slot, gfn, ctz(pages));
 }
 

@@ -9,7 +9,7 @@ import { fileHasAttributes, fileIsPrivate, fileNextKind } from '../mm/file-attri
 import { fileAt, fileFlags, fileKind, fileOwner, fileSize } from '../mm/file';
 
 /** What stands for the file of a descriptor that is open, but of something else than memory. */
-const OTHER_FILE: usize = 1;
+export const OTHER_FILE: usize = 1;
 
 /**
  * Whether `pages` pages from byte `offset` of `file` can be a slot's. `file` 0: the descriptor is not open. A slot holds no
@@ -50,7 +50,7 @@ export function gmemIsPrivate(vm: usize, slot: usize, gfn: u64): bool {
 
 /** Whether the 2^shift gfns around gfn, all in `slot`, are of both kinds (KVM_LPAGE_MIXED_FLAG). */
 export function gmemIsMixed(vm: usize, slot: usize, gfn: u64, shift: u64): bool {
-  if ((load<u32>(slot, SLOT_FLAGS) & MemFlag.FileAttributes) == 0) return isMixed(vm, gfn, shift);
+  if (slot == 0 || (load<u32>(slot, SLOT_FLAGS) & MemFlag.FileAttributes) == 0) return isMixed(vm, gfn, shift);
   const file: usize = load<u32>(slot, SLOT_FILE);
   if (file == 0) return false;
   const first = slotFilePage(slot, gfn & ~(((<u64>1) << shift) - 1));

@@ -2,6 +2,11 @@
 // must not reach: its mappings go, and who holds a page otherwise stops the conversion.
 // Reference: the series "guest_memfd: in-place conversion support" (kvm_gmem_set_attributes, kvm_gmem_convert_is_safe).
 import { Errno } from '../abi/errno';
+import { FileKind } from '../abi/file';
+import { VMA_FILE } from '../abi/vm-flags';
+import { vmaOf } from '../mm/look-up';
+import { VMA_FLAGS } from '../mm/vma';
+import { OTHER_FILE } from './bind';
 import { EventKind, KvmCounter } from '../abi/events';
 import { GmemContent, KVM_MEMORY_ATTRIBUTE_PRIVATE } from '../abi/kvm';
 import { rangeLock, rangeUnlock } from '../base/chunk-lock';
@@ -9,7 +14,8 @@ import { SCRATCH, VPN_BASE, VPN_LIMIT } from '../base/layout';
 import { frameZero } from '../frames/bytes';
 import { setChange, setReserve } from '../memslot/gfn-set';
 import { notifyFile } from '../memslot/notify';
-import { FILE_PRIVATE, fileAt, fileOwner, fileSize } from '../mm/file';
+import { FILE_PRIVATE, fileAt, fileKind, fileOwner, fileSize } from '../mm/file';
+import { fileOf, filePage } from '../mm/file-place';
 import { FILE_SET_DEPTH, fileHasAttributes, fileNextKind, fileNextPinned, pageOf } from '../mm/file-attributes';
 import { fileUnmapAll } from '../mm/file-size';
 import { BACKED, chunkOf, nextChunk, pageSlot } from '../mm/page-state';
@@ -62,4 +68,16 @@ function zero(file: usize, from: u64, to: u64): void {
       if (bitGet(chunk + BACKED, i)) frameZero(load<u32>(pageSlot(chunk, i)));
     }
   }
+}
+
+/**
+ * The guest_memfd that is mapped at vpn, and at SCRATCH the number of its page there, u64. 0: nothing is mapped; 1: something
+ * else.
+ */
+export function gmemMapped(vm: usize, vpn: u64): usize {
+  const vma = vmaOf(vm, vpn);
+  if (vma == 0) return 0;
+  if ((load<u32>(vma, VMA_FLAGS) & VMA_FILE) == 0 || fileKind(fileOf(vma)) != FileKind.GuestMemfd) return OTHER_FILE;
+  store<u64>(SCRATCH, pageOf(fileOf(vma), filePage(vma, vpn)));
+  return fileOf(vma);
 }

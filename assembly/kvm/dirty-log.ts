@@ -9,7 +9,7 @@ import { SCRATCH, SCRATCH_SIZE, VM_CPUS, VM_DIRTY_SLOTS, VM_MANUAL_PROTECT, VM_P
 import { min } from '../base/math';
 import { runOf } from '../base/thread';
 import { arenaGet } from '../frames/arena';
-import { dirtyDepth, isLogging, PML_ENTRIES, pmlFlushAll } from '../memslot/dirty';
+import { dirtyDepth, isLogging, PML_ENTRIES, PML_USED, pmlFlushAll } from '../memslot/dirty';
 import { setCount, setFill, setFree, setNext, setTakeWord, setWord } from '../memslot/gfn-set';
 import { zapGfns } from '../memslot/notify';
 import { SLOT_BASE, SLOT_DIRTY, SLOT_END, SLOT_ID, SLOT_MAX, slotById, slotPages, slotVpn } from '../memslot/table';
@@ -38,6 +38,7 @@ function pmlMake(vm: usize): bool {
     store<u32>(run, <u32>page, RUN_PML);
     store<u32>(run, PML_ENTRIES - 1, RUN_PML_INDEX);
   }
+  store<u32>(vm, PML_USED, VM_PML);
   return true;
 }
 

@@ -11,6 +11,8 @@ import { setAdd, setDepth, setMake } from './gfn-set';
 import { SLOT_BASE, SLOT_DIRTY, SLOT_FLAGS, slotOf, slotPages } from './table';
 
 export const PML_ENTRIES: u32 = 512;
+/** VM_PML once there has been a log: from then on leaves may lack their dirty bit. */
+export const PML_USED: u32 = 2;
 /** Of a log with no entry left (the index has gone below 0). */
 export const PML_FULL: u32 = 0xffff;
 

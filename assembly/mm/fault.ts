@@ -11,7 +11,8 @@ import { pageTakeFresh } from '../frames/cache';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
 import { anonPrepare } from './anon';
-import { fileDirty, fileOf, filePage } from './file';
+import { fileDirty } from './file';
+import { fileOf, filePage } from './file-place';
 import { fileForbids, fileObtain, fileReadFault, fileWriteFault } from './file-fault';
 import { framePut } from './frame';
 import { entryDirtied, folioSetDirty, hugeFault, isAsOne, isHugetlb, isNoTable, mappingSplit, tableMade, takesHuge } from './huge';
@@ -82,7 +83,7 @@ function otherPage(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): 
   const table = chunk != 0 && !isNoTable(chunk);
   if (table ? isAsOne(chunk) : takesHuge(vpn, vma)) {
     // The huge zero page, too, gives way to a huge page of its own, or to small ones when there is none.
-    const first = write ? groupGetZeroed(vm, vpn) : 0;
+    const first = write ? groupGetZeroed(vm, vm, vpn) : 0;
     if ((!write || first != 0) && hugeFault(vm, vpn, first, vma) == Status.Ok) return Status.Ok;
     if (table) {
       notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);

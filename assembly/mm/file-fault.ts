@@ -10,8 +10,10 @@ import { max, min } from '../base/math';
 import { frameAddress, frameCopy } from '../frames/bytes';
 import { pageTakeFresh } from '../frames/cache';
 import { count, event } from '../trace/events';
-import { fileCached, fileDirty, fileEnd, fileFlags, fileKind, fileOf, filePage, fileRoom } from './file';
+import { fileCached, fileDirty, fileEnd, fileFlags, fileKind, fileRoom } from './file';
+import { fileOf, filePage } from './file-place';
 import { fileHasAttributes, fileIsPrivate } from './file-attributes';
+import { fileObtainHuge } from './file-huge';
 import { framePut } from './frame';
 import { vmaOf } from './look-up';
 import {
@@ -37,6 +39,7 @@ export function fileObtain(vm: usize, file: usize, at: u64): u32 {
     return load<u32>(pageSlot(chunk, i));
   }
   const swapped = chunk != 0 && bitGet(chunk + SWAPPED, i);
+  if (!swapped && fileObtainHuge(vm, file, at)) return load<u32>(pageSlot(chunkOf(file, at), i));
   const frame = swapped ? frameGet(vm, file, at) : frameGetZeroed(vm, file, at);
   if (frame == 0) return 0;
   chunk = chunkOf(file, at);

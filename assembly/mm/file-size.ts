@@ -12,11 +12,13 @@ import { min } from '../base/math';
 import { frameAddress } from '../frames/bytes';
 import { notifyFile, notifyFileGone } from '../memslot/notify';
 import {
-  FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileNamed, fileOwner, filePlaceName, filePlaces, fileReach,
-  fileSetSize, fileSize, fileUnmap, fileVpn,
+  FILE_ALLOCATING, FILE_DESCRIPTORS, fileAt, fileDelete, fileDirty, fileEnd, fileIsUnused, fileKind, fileOwner, fileReach,
+  fileSetSize, fileSize,
 } from './file';
+import { fileNamed, filePlaceName, filePlaces, fileUnmap, fileVpn } from './file-place';
 import { fileSetsFree } from './file-attributes';
 import { fileObtain } from './file-fault';
+import { fileIsHuge, fileSplitHuge } from './file-huge';
 import { hugetlbPunch } from './hugetlb';
 import { vmaFrom } from './look-up';
 import { BACKED, chunkOf, DIRTY, nextChunk, SWAPPED, ZERO } from './page-state';
@@ -50,6 +52,7 @@ export function filePunch(file: usize, at: u64, end: u64): void {
   const gmem = fileKind(file) == FileKind.GuestMemfd;
   if (gmem) notifyFile(fileOwner(file), file, at, end);
   fileUnmapAll(file, at, end, false);
+  fileSplitHuge(file, at, end);
   const had = load<u64>(file, VM_RSS);
   fileDrop(file, at, min(end, fileReach(file)));
   if (gmem) event(EventKind.Punch, fileOwner(file), <u32>(had - load<u64>(file, VM_RSS)), (at - fileAt(file, 0)) << 12, (end - at) << 12, 0);
@@ -101,8 +104,13 @@ export function fileResize(file: usize, size: u64): void {
  * given back, a guest_memfd's stay.
  */
 export function fileAllocate(file: usize, first: u64, last: u64): bool {
-  const at = fileAt(file, first << 12);
-  const end = fileAt(file, last << 12);
+  store<u32>(file, 1, FILE_ALLOCATING);
+  const done = allocate(file, fileAt(file, first << 12), fileAt(file, last << 12));
+  store<u32>(file, 0, FILE_ALLOCATING);
+  return done;
+}
+
+function allocate(file: usize, at: u64, end: u64): bool {
   const memfd = fileKind(file) != FileKind.GuestMemfd;
   for (let page = at; page < end; page++) {
     const i = <u32>page & 511;
@@ -116,7 +124,8 @@ export function fileAllocate(file: usize, first: u64, last: u64): bool {
     }
     // Dirty: under memory pressure it goes to swap, it is not given up.
     if (memfd) fileDirty(file, page);
-    if (hole) bitSet(chunkOf(file, page) + ZERO, i);
+    // A huge page is cleared, and up to date, as soon as it is there.
+    if (hole && !fileIsHuge(file, page)) bitSet(chunkOf(file, page) + ZERO, i);
   }
   return true;
 }

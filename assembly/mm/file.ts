@@ -1,10 +1,11 @@
 // Files in memory: memfds, shared anonymous memory, hugetlb files, guest_memfds. A file has pages, kept like those of a VM
-// (page-state.ts), and is mapped in places. Faults of its mappings: file-fault.ts. Holes and sizes: file-size.ts.
+// (page-state.ts), and is mapped in places (file-place.ts). Faults of its mappings: file-fault.ts. Holes and sizes: file-size.ts.
 // Reference: linux mm/shmem.c (shmem_writeout), virt/kvm/guest_memfd.c; rule 5 of the recordings.
 //
 // ╒═ file, an arena page; VM_DIR, VM_DIR_LEN, VM_RSS, VM_SWAP, VM_TREE_LOCK as in a VM's record ═╕
 // │ 24 file made before this one u32 │ 28 places u32 │ 32 kind u32 │ 36 flags u32                 │
 // │ 40 size in bytes u64 │ 48 descriptors u32 │ 52 owner u32 │ 56 home u64 │ 64 first u32         │
+// │ 68 allocating u32: fallocate is at work                                                       │
 // │ 72, 76 roots of the sets of private and of pinned pages u32 (file-attributes.ts)              │
 // │ 96 NUMA policies u32 (policy.ts)                                                                 │
 // │ 1024 places of 16 bytes: vpn of the page that is VPN_BASE in the file i64, pages mapped u64    │
@@ -20,40 +21,33 @@
 // used yet, so nobody sees a page there. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.
 import { FileKind } from '../abi/file';
 import { Counter, EventKind } from '../abi/events';
-import { HOST_FILES, RUN_VMA_ASIDE, VM_DIR, VM_DIR_LEN, VM_LOCK_MASK, VPN_BASE } from '../base/layout';
+import { HOST_FILES, VM_DIR, VM_DIR_LEN, VPN_BASE } from '../base/layout';
 import { bitClear, bitGet, bitSet } from '../base/bits';
 import { max, min } from '../base/math';
-import { self } from '../base/thread';
 import { arenaGet, arenaGetContiguous, arenaPut, arenaPutContiguous } from '../frames/arena';
 import { frameCopy } from '../frames/bytes';
 import { count, event } from '../trace/events';
 import { framePut } from './frame';
-import { vmaOf } from './look-up';
 import {
-  addBacked, addSwapped, BACKED, CHUNK_NODE, chunkIndex, chunkOf, DIRTY, FILE, hint, HINT_SWAPPED, pageSlot, SWAPPED, ZERO,
+  addBacked, addSwapped, BACKED, CHUNK_NODE, chunkIndex, chunkOf, DIRTY, hint, HINT_SWAPPED, pageSlot, SWAPPED, ZERO,
 } from './page-state';
 import { swapGet } from './swap';
-import { VMA_NAME } from './vma';
 
 export const FILE_NEXT: usize = 24;
-const PLACES: usize = 28;
+export const FILE_PLACES: usize = 28;
 export const FILE_KIND: usize = 32;
 export const FILE_FLAGS: usize = 36;
 export const FILE_SIZE: usize = 40;
 export const FILE_DESCRIPTORS: usize = 48;
 export const FILE_OWNER: usize = 52;
-const HOME: usize = 56;
+export const FILE_HOME: usize = 56;
 export const FILE_FIRST: usize = 64;
+export const FILE_ALLOCATING: usize = 68;
 /** Roots of sets, mm/file-attributes.ts. */
 export const FILE_PRIVATE: usize = 72;
 export const FILE_PINS: usize = 76;
 /** Address of its NUMA policies, 0 none (mm/policy.ts). */
 export const FILE_POLICIES: usize = 96;
-const PLACE: usize = 1024;
-const PLACE_SIZE: usize = 16;
-/** Places in which a file can be mapped, each at another distance between its pages and the VMM's. */
-const PLACE_MAX: u32 = 192;
-assert(PLACE + <usize>PLACE_MAX * PLACE_SIZE <= 4096);
 /** Where a file can have pages: below 64 TiB, as guests can. */
 const DIR_MAX: u64 = 1 << 16;
 
@@ -142,7 +136,7 @@ export function fileDelete(file: usize): void {
 
 /** Whether neither a descriptor nor a mapping keeps the file. */
 export function fileIsUnused(file: usize): bool {
-  return load<u32>(file, FILE_DESCRIPTORS) == 0 && load<u32>(file, PLACES) == 0;
+  return load<u32>(file, FILE_DESCRIPTORS) == 0 && load<u32>(file, FILE_PLACES) == 0;
 }
 
 /** Whose memory cgroup pays for it. */
@@ -179,124 +173,6 @@ export function fileAt(file: usize, offset: u64): u64 {
 @inline
 export function fileEnd(file: usize): u64 {
   return fileAt(file, load<u64>(file, FILE_SIZE) + 4095);
-}
-
-/** VMA_NAME of a VMA that maps the file's page `at` at vpn. */
-export function fileName(file: usize, vpn: u64, at: u64): u64 {
-  return ((vpn - (at - VPN_BASE)) << 20) | (<u64>file >> 12);
-}
-
-/** The place where a VMA with this name has its file: vpn of the page that is VPN_BASE in the file. */
-// @ts-ignore: decorator
-@inline
-function placeOf(name: u64): u64 {
-  return <u64>(<i64>name >> 20);
-}
-
-// @ts-ignore: decorator
-@inline
-export function fileOf(vma: usize): usize {
-  return fileNamed(load<u64>(vma, VMA_NAME));
-}
-
-// @ts-ignore: decorator
-@inline
-export function fileNamed(name: u64): usize {
-  return <usize>(<u32>name & 0xfffff) << 12;
-}
-
-/** The file's page at vpn of a VMA that maps it. */
-// @ts-ignore: decorator
-@inline
-export function filePage(vma: usize, vpn: u64): u64 {
-  return vpn - placeOf(load<u64>(vma, VMA_NAME)) + VPN_BASE;
-}
-
-/** `pages` more are mapped by a VMA of this name. False: the file is mapped in too many places. */
-export function fileMap(name: u64, pages: u64): bool {
-  const file = fileNamed(name);
-  const place = placeOf(name);
-  const n = load<u32>(file, PLACES);
-  let p = file + PLACE;
-  for (const end = placesEnd(file); p < end && load<u64>(p) != place; p += PLACE_SIZE) {}
-  if (p == placesEnd(file)) {
-    if (n == PLACE_MAX) return false;
-    store<u64>(p, place);
-    store<u64>(p, 0, 8);
-    store<u32>(file, n + 1, PLACES);
-  }
-  store<u64>(p, load<u64>(p, 8) + pages, 8);
-  if (load<u64>(file, HOME) == 0) store<u64>(file, place, HOME);
-  if (place != load<u64>(file, HOME) || (place & 511) != 0) store<u32>(fileOwner(file), 0, VM_LOCK_MASK);
-  return true;
-}
-
-/** `pages` fewer. */
-export function fileUnmap(name: u64, pages: u64): void {
-  const file = fileNamed(name);
-  let p = file + PLACE;
-  while (load<u64>(p) != placeOf(name)) p += PLACE_SIZE;
-  store<u64>(p, load<u64>(p, 8) - pages, 8);
-  if (load<u64>(p, 8) != 0) return;
-  // The last place takes the empty one's.
-  const last = placesEnd(file) - PLACE_SIZE;
-  store<u64>(p, load<u64>(last));
-  store<u64>(p, load<u64>(last, 8), 8);
-  store<u32>(file, load<u32>(file, PLACES) - 1, PLACES);
-}
-
-// @ts-ignore: decorator
-@inline
-function placesEnd(file: usize): usize {
-  return file + PLACE + <usize>load<u32>(file, PLACES) * PLACE_SIZE;
-}
-
-export function filePlaces(file: usize): u32 {
-  return load<u32>(file, PLACES);
-}
-
-/** VMA_NAME of the VMAs in place n. */
-export function filePlaceName(file: usize, n: u32): u64 {
-  return (load<u64>(file + PLACE + <usize>n * PLACE_SIZE) << 20) | (<u64>file >> 12);
-}
-
-/** How many pages are mapped there. */
-export function filePlacePages(file: usize, n: u32): u64 {
-  return load<u64>(file + PLACE + <usize>n * PLACE_SIZE, 8);
-}
-
-/** Where a VMA of this name would have the file's page `at`; below 0, as i64, where it cannot reach. */
-export function fileVpn(name: u64, at: u64): i64 {
-  return <i64>(at - VPN_BASE + placeOf(name));
-}
-
-/** How many entries map the file's page `at`: they have its frame. */
-export function fileMappings(file: usize, at: u64): u32 {
-  const own = chunkOf(file, at);
-  if (own == 0 || !bitGet(own + BACKED, <u32>at & 511)) return 0;
-  const frame = load<u32>(pageSlot(own, <u32>at & 511));
-  const vm = fileOwner(file);
-  let n: u32 = 0;
-  let p = file + PLACE;
-  for (const end = placesEnd(file); p < end; p += PLACE_SIZE) {
-    const vpn = at - VPN_BASE + load<u64>(p);
-    const i = <u32>vpn & 511;
-    const chunk = chunkOf(vm, vpn);
-    if (chunk != 0 && bitGet(chunk + FILE, i) && load<u32>(pageSlot(chunk, i)) == frame) n++;
-  }
-  return n;
-}
-
-/** Where home has the file's page `at`: the lock of that chunk is the page's, too. */
-export function fileHome(file: usize, at: u64): u64 {
-  return at - VPN_BASE + load<u64>(file, HOME);
-}
-
-/** Whether the file's page that is mapped at vpn was written, as far as the file knows. */
-export function fileIsDirty(vm: usize, vpn: u64): bool {
-  const vma = vmaOf(vm, vpn, 0, self + RUN_VMA_ASIDE);
-  const at = filePage(vma, vpn);
-  return bitGet(chunkOf(fileOf(vma), at) + DIRTY, <u32>at & 511);
 }
 
 /** The frame of the file's page `at` if it is in memory and up to date, 0 otherwise. */
@@ -336,13 +212,4 @@ export function fileReclaim(vm: usize, file: usize, at: u64): bool {
   addBacked(file, load<u32>(chunk, CHUNK_NODE), chunkIndex(at), -1);
   framePut(vm, frame);
   return true;
-}
-
-/** The file whose home in `vm` has vpn, whether or not it is still mapped there; 0 for none. */
-export function fileAround(vm: usize, vpn: u64): usize {
-  for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
-    const home = load<u64>(file, HOME);
-    if (fileOwner(file) == vm && home != 0 && vpn - fileHome(file, fileAt(file, 0)) < fileEnd(file) - fileAt(file, 0)) return file;
-  }
-  return 0;
 }

@@ -19,7 +19,8 @@ import { hasNodes } from '../frames/node';
 import { GROUP } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
-import { fileOwner, fileOf, filePage } from './file';
+import { fileOwner } from './file';
+import { fileOf, filePage } from './file-place';
 import { AS_ONE, folioOf, HUGETLB, isHugetlb } from './huge';
 import {
   addBacked, addMapped, BACKED, CHUNK_FOLIO, CHUNK_HUGE, CHUNK_NODE, chunkDrop, chunkIndex, chunkMake, chunkOf, FILE, hint,

@@ -8,7 +8,7 @@ import { HOST_NODE_COUNT, VM_INTERLEAVED, VM_TASK_POLICY } from '../base/layout'
 import { bitGet } from '../base/bits';
 import { min, pageAlign } from '../base/math';
 import { hasNodes, nodeOfFrame } from '../frames/node';
-import { fileOf, filePage } from './file';
+import { fileOf, filePage } from './file-place';
 import { vmaFrom, vmaOf } from './look-up';
 import { vmaModify } from './modify';
 import { BACKED, chunkOf, nextChunk, pageSlot } from './page-state';

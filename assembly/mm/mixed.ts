@@ -13,7 +13,8 @@ import { GROUP } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
-import { fileDirty, fileKind, fileMappings, fileOf, filePage, fileReclaim } from './file';
+import { fileDirty, fileKind, fileReclaim } from './file';
+import { fileMappings, fileOf, filePage } from './file-place';
 import {
   folioOf, folioSetDirty, folioSetLazy, folioSplit, folioWritten, isAsOne, isWhole, mappingSplit, partsUnmapped,
 } from './huge';
@@ -108,7 +109,7 @@ export function mixedOut(vm: usize, base: u64, chunk: usize, from: u32, to: u32)
   for (let i = from; i < to; i++) if (bitGet(chunk + BACKED, i)) mixedPageOut(vm, base + i, chunk);
 }
 
-/** Reclaim of one small page, of any kind. True when a frame came free. */
+/** Reclaim of one small page, of any kind, that is mapped here alone. True when a frame came free. */
 export function mixedPageOut(vm: usize, vpn: u64, chunk: usize): bool {
   const i = <u32>vpn & 511;
   if (bitGet(chunk + FILE, i)) return fileOut(vm, vpn, chunk);
@@ -123,10 +124,15 @@ function fileOut(vm: usize, vpn: u64, chunk: usize): bool {
   const file = fileOf(vma);
   const at = filePage(vma, vpn);
   if (fileKind(file) == FileKind.GuestMemfd || fileMappings(file, at) != 1) return false;
+  fileEntryOut(vm, vpn, chunk, file, at);
+  return fileReclaim(vm, file, at);
+}
+
+/** The entry of page vpn, which maps the file's page `at`, goes. */
+export function fileEntryOut(vm: usize, vpn: u64, chunk: usize, file: usize, at: u64): void {
   if (bitGet(chunk + DIRTY, <u32>vpn & 511)) fileDirty(file, at);
   notify(vm, vpn, vpn + 1);
   unmap(vm, vpn, chunk, 1);
-  return fileReclaim(vm, file, at);
 }
 
 /** The entry of page vpn goes; who owns its frame has been told. */

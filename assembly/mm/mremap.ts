@@ -8,7 +8,7 @@ import { bitClear, bitGet, bitSet } from '../base/bits';
 import { max, min, pageAlign, TASK_SIZE } from '../base/math';
 import { add } from '../base/thread';
 import { notify } from '../memslot/notify';
-import { fileMap, fileName, fileOf, filePage } from './file';
+import { fileMap, fileName, fileOf, filePage } from './file-place';
 import { fileUnmapped } from './file-size';
 import { folioMove, folioOf, folioSplit, isAsOne, mappingSplit, tableMade } from './huge';
 import { vmaAdd } from './insert';
@@ -48,11 +48,11 @@ export function mremap(vm: usize, start: u64, length: u64, to: u64): Errno {
 
 /** [a, b), in one VMA, to where its pages have numbers that are `delta` higher. */
 function moveVma(vm: usize, a: u64, b: u64, delta: u64): Errno {
+  if ((load<u32>(vmaFind(vm, a), VMA_FLAGS) & VM_HUGETLB) != 0) return Errno.EINVAL;
   const error = unmapLocked(vm, a + delta, b + delta);
   if (error != Errno.OK) return error;
   const v = vmaFind(vm, a);
   let flags = load<u32>(v, VMA_FLAGS);
-  if ((flags & VM_HUGETLB) != 0) return Errno.EINVAL;
   // KSM must not find at the new place what it remembers of the old one.
   if (!pagesUnshare(vm, a, b)) return Errno.ENOMEM;
   const isFile = (flags & VMA_FILE) != 0;

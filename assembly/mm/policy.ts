@@ -16,7 +16,8 @@ import { self, THREADS } from '../base/thread';
 import { arenaGet } from '../frames/arena';
 import { nodeTake } from '../frames/node';
 import { GROUP } from '../frames/pool';
-import { FILE_POLICIES, fileAt, fileKind, fileOf, filePage } from './file';
+import { FILE_POLICIES, fileAt, fileKind } from './file';
+import { fileOf, filePage } from './file-place';
 import { vmaOf } from './look-up';
 import { VMA_FLAGS, vmaFind, vmaNext } from './vma';
 

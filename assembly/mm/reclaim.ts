@@ -46,14 +46,14 @@ export function frameGetZeroed(vm: usize, space: usize, at: u64): u32 {
 }
 
 /**
- * First frame of a zeroed group of 512 for the VM's page `at` and its neighbours, 0 when there is none or the VM may not have it, not even after reclaim of its own
+ * First frame of a zeroed group of 512 for page `at` of `space` and its neighbours, 0 when there is none or the VM may not have it, not even after reclaim of its own
  * pages. Nobody is out of memory then: small pages may still be had.
  */
-export function groupGetZeroed(vm: usize, at: u64): u32 {
+export function groupGetZeroed(vm: usize, space: usize, at: u64): u32 {
   const first = hugeGetZeroed();
   if (first == 0) return 0;
   if (charge(vm, VM_MEMORY, GROUP) || chargeReclaimed(vm, GROUP)) {
-    if (!hasNodes() || place(vm, vm, at, first, GROUP)) return first;
+    if (!hasNodes() || place(vm, space, at, first, GROUP)) return first;
     uncharge(vm, VM_MEMORY, GROUP);
   }
   hugePut(first);

@@ -17,13 +17,14 @@ import { runOf, self, threaded } from '../base/thread';
 import { pagesFree } from '../frames/cache';
 import { GROUP, poolFree } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
-import { FILE_NEXT, fileHome, fileIsDirty, fileKind, fileMappings, fileOwner, fileReclaim } from './file';
+import { FILE_ALLOCATING, FILE_NEXT, fileKind, fileOwner, fileReclaim } from './file';
+import { fileHome, fileIsDirty, fileMappedAt, fileMappings, fileOf, filePage, filePlaces } from './file-place';
 import { folioOf, folioSplit, isHugetlb, isWhole } from './huge';
 import { ksmChargedTo, ksmIsLazy } from './ksm-page';
 import { vmaOf } from './look-up';
-import { folioOut, mixedPageOut } from './mixed';
+import { fileEntryOut, folioOut, mixedPageOut } from './mixed';
 import {
-  BACKED, chunkAt, chunkIndex, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, KSM, LAZY, nextChunk, NODE_HINTS, nodeOf, pageSlot, PART,
+  BACKED, chunkAt, chunkIndex, chunkOf, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, KSM, LAZY, nextChunk, NODE_HINTS, nodeOf, pageSlot, PART, ZERO,
 } from './page-state';
 import { pageOut } from './page-out';
 import { swapIsFull } from './swap';
@@ -153,7 +154,8 @@ function sweepChunk(vm: usize, vpn: u64, stop: u64, round: Round, need: u32, onl
       const i = <u32>vpn & 511;
       if (!bitGet(chunk + BACKED, i) || pinned(vm, vpn)) continue;
       if (special) {
-        if (isCharged(chunk, i, foreign, only) && wants(vm, vpn, chunk, round)) freed += <u32>mixedPageOut(vm, vpn, chunk);
+        if (!isCharged(chunk, i, foreign, only) || !wants(vm, vpn, chunk, round)) continue;
+        freed += <u32>(bitGet(chunk + FILE, i) ? fileOut(vm, vpn) : mixedPageOut(vm, vpn, chunk));
       } else if (round == Round.Swap || bitGet(chunk + LAZY, i)) freed += <u32>pageOut(vm, vpn);
       if (round == Round.Swap && swapIsFull(vm)) {
         store<u64>(HOST_HAND_VPN, vpn + 1);
@@ -187,6 +189,28 @@ function wants(vm: usize, vpn: u64, chunk: usize, round: Round): bool {
   if (!bitGet(chunk + KSM, i)) return bitGet(chunk + LAZY, i);
   const frame = load<u32>(pageSlot(chunk, i));
   return ksmIsLazy(frame) && frameMappings(frame) == 1;
+}
+
+/**
+ * Reclaim of a page of a file, in all places that map it (linux: try_to_unmap). A VM that maps one in several has one lock
+ * for all of its chunks, which is held. True when a frame came free.
+ */
+function fileOut(vm: usize, vpn: u64): bool {
+  const vma = vmaOf(vm, vpn, 0, self + RUN_VMA_ASIDE);
+  const file = fileOf(vma);
+  const at = filePage(vma, vpn);
+  if (fileKind(file) == FileKind.GuestMemfd) return false;
+  for (let n: u32 = 0; n < filePlaces(file); n++) {
+    const other = fileMappedAt(file, n, at);
+    if (other == 0) continue;
+    const v = vmaOf(vm, other, 0, self + RUN_VMA_ASIDE);
+    if ((load<u32>(v, VMA_FLAGS) & VM_LOCKED) != 0 || pinned(vm, other)) return false;
+  }
+  for (let n: u32 = 0; n < filePlaces(file); n++) {
+    const other = fileMappedAt(file, n, at);
+    if (other != 0) fileEntryOut(vm, other, chunkOf(vm, other), file, at);
+  }
+  return fileReclaim(vm, file, at);
 }
 
 /** The chunk's huge page. Returns how many frames came free. */
@@ -233,6 +257,8 @@ function sweepFiles(round: Round, need: u32, only: usize): u32 {
         for (let i: u32 = 0; i < GROUP && freed < need; i++) {
           const page = (at & ~(<u64>511)) + i;
           if (!bitGet(chunk + BACKED, i) || fileMappings(file, page) != 0) continue;
+          // fallocate makes no room for its pages by swapping them (linux: shmem_writeout, nr_unswapped).
+          if (bitGet(chunk + ZERO, i) && load<u32>(file, FILE_ALLOCATING) != 0) continue;
           if (round == Round.Swap || !bitGet(chunk + DIRTY, i)) freed += <u32>fileReclaim(vm, file, page);
         }
       }

@@ -15,7 +15,7 @@ import { threaded } from '../base/thread';
 import { Counter } from '../abi/events';
 import { count } from '../trace/events';
 import { collapse } from './collapse';
-import { fileOf, filePage } from './file';
+import { fileOf, filePage } from './file-place';
 import { filePunch } from './file-size';
 import { hugetlbPages, hugetlbProtect, hugetlbPunch, hugetlbZap } from './hugetlb';
 import { isInHit, vmaFrom, vmaOf } from './look-up';

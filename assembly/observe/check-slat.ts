@@ -10,7 +10,9 @@ import { MemFlag } from '../abi/kvm';
 import { gmemIsPrivate } from '../gmem/bind';
 import { SLOT_FILE, SLOT_FLAGS, slotFilePage, slotOf, slotVpn } from '../memslot/table';
 import { BACKED, chunkAt, chunkOf, DIRTY, FILE, pageSlot, PART, WRITABLE, ZERO } from '../mm/page-state';
-import { fileCached, fileIsDirty } from '../mm/file';
+import { fileCached } from '../mm/file';
+import { fileIsDirty } from '../mm/file-place';
+import { fileIsHuge } from '../mm/file-huge';
 import { folioIsDirty, isAsOne, isHugetlb } from '../mm/huge';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';
@@ -57,11 +59,21 @@ function checkHugeLeaf(vm: usize, gfn: u64, entry: u64, pages: u32): Broken {
   if (slot == 0 || slotOf(vm, gfn + pages - 1) != slot) return at(gfn, Broken.SlatStale);
   if ((pages == <u32>GIGANTIC) != ((entry & EPT_1G) != 0) || (entryPage(entry) & (pages - 1)) != 0) return at(gfn, Broken.SlatStale);
   if (pages == <u32>GIGANTIC && !isGigantic(entryPage(entry))) return at(gfn, Broken.SlatStale);
-  let e: Broken = Broken.Nothing;
-  for (let i: u32 = 0; i < pages && e == Broken.Nothing; i++) {
-    const chunk = chunkOf(vm, slotVpn(slot, gfn + i));
-    e = chunk != 0 && isAsOne(chunk) ? checkLeaf(vm, gfn + i, entry + ((<u64>i) << 12)) : at(gfn + i, Broken.SlatStale);
+  if ((load<u32>(slot, SLOT_FLAGS) & MemFlag.GmemOnly) != 0 || gmemIsPrivate(vm, slot, gfn)) {
+    const file: usize = load<u32>(slot, SLOT_FILE);
+    if (file == 0 || !fileIsHuge(file, slotFilePage(slot, gfn))) return at(gfn, Broken.SlatStale);
+    return eachLeaf(vm, gfn, entry, pages);
   }
+  for (let i: u32 = 0; i < pages; i += GROUP) {
+    const chunk = chunkOf(vm, slotVpn(slot, gfn + i));
+    if (chunk == 0 || !isAsOne(chunk)) return at(gfn + i, Broken.SlatStale);
+  }
+  return eachLeaf(vm, gfn, entry, pages);
+}
+
+function eachLeaf(vm: usize, gfn: u64, entry: u64, pages: u32): Broken {
+  let e: Broken = Broken.Nothing;
+  for (let i: u32 = 0; i < pages && e == Broken.Nothing; i++) e = checkLeaf(vm, gfn + i, entry + ((<u64>i) << 12));
   return e;
 }
 

@@ -63,7 +63,7 @@ function checkLogs(vm: usize, arena: usize): Broken {
 }
 
 /** The pages of a set. */
-function ownSet(arena: usize, root: usize, depth: u32): Broken {
+export function ownSet(arena: usize, root: usize, depth: u32): Broken {
   const branch: usize = load<u32>(root);
   if (branch <= 1) return Broken.Nothing;
   let e = ownRun(arena, branch, 1);

@@ -18,9 +18,8 @@ import {
   BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO,
   hugeTag, KSM, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import {
-  FILE_NEXT, FILE_POLICIES, fileCached, fileDirPages, fileIsUnused, fileOf, fileOwner, filePage, filePlaceName, filePlacePages, filePlaces,
-} from '../mm/file';
+import { FILE_NEXT, FILE_POLICIES, fileCached, fileDirPages, fileIsUnused, fileOwner } from '../mm/file';
+import { fileOf, filePage, filePlaceName, filePlacePages, filePlaces } from '../mm/file-place';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
 import { frameMappings, frameNode } from '../frames/shared';
@@ -30,7 +29,9 @@ import { blockAt, LIST_BLOCKS, LIST_PAGES, VMA_END, VMA_FLAGS, VMA_NAME, VMA_STA
 import { checkDevice, checkThreads } from './check-device';
 import { at, bitmapOf, Broken, own, ownFrames, ownRun } from './check-owner';
 import { checkSlat } from './check-slat';
-import { checkSlots } from './check-slots';
+import { checkSlots, ownSet } from './check-slots';
+import { FILE_PINS, FILE_PRIVATE } from '../mm/file';
+import { FILE_SET_DEPTH } from '../mm/file-attributes';
 
 /** First broken invariant, 0 for none. Where: SCRATCH + SCRATCH_SIZE - 8 (u64). */
 export function check(): Broken {
@@ -240,6 +241,8 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
     if (e == Broken.Nothing) e = ownRun(arena, load<u32>(file, VM_DIR), fileDirPages(file));
     if (e == Broken.Nothing && load<u32>(file, FILE_POLICIES) != 0) e = ownRun(arena, load<u32>(file, FILE_POLICIES), 1);
     if (e == Broken.Nothing) e = checkPlaces(file);
+    if (e == Broken.Nothing) e = ownSet(arena, file + FILE_PRIVATE, FILE_SET_DEPTH);
+    if (e == Broken.Nothing) e = ownSet(arena, file + FILE_PINS, FILE_SET_DEPTH);
     if (e != Broken.Nothing) return e;
     let cached: u64 = 0;
     let swapped: u64 = 0;

@@ -11,7 +11,8 @@ import { dirtyDepth } from '../memslot/dirty';
 import { nextPrivate, nextShared } from '../memslot/attributes';
 import { setNext } from '../memslot/gfn-set';
 import { SLOT_BASE, SLOT_DIRTY, SLOT_END, SLOT_FLAGS, SLOT_ID, SLOT_VPN, slotAt, slotPages } from '../memslot/table';
-import { FILE_NEXT, fileFlags, fileKind, fileOf, fileOwner, filePage, fileSize } from '../mm/file';
+import { FILE_NEXT, fileFlags, fileKind, fileOwner, fileSize } from '../mm/file';
+import { fileOf, filePage } from '../mm/file-place';
 import {
   BACKED, CHUNK_HUGE, chunkAt, chunkIndex, nextChunk, nodeOf, pageSlot, PLANES_END, SWAPPED,
 } from '../mm/page-state';

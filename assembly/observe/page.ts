@@ -5,7 +5,7 @@ import { bitGet } from '../base/bits';
 import { VMA_FILE } from '../abi/vm-flags';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { frameMappings } from '../frames/shared';
-import { fileMappings, fileOf, filePage } from '../mm/file';
+import { fileMappings, fileOf, filePage } from '../mm/file-place';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { vmaOf } from '../mm/look-up';
 import {

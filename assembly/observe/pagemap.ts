@@ -6,7 +6,7 @@ import { bitGet } from '../base/bits';
 import { max, min } from '../base/math';
 import { poolBase } from '../frames/pool';
 import { frameMappings } from '../frames/shared';
-import { fileMappings, fileOf, filePage } from '../mm/file';
+import { fileMappings, fileOf, filePage } from '../mm/file-place';
 import { isAsOne } from '../mm/huge';
 import { vmaOf } from '../mm/look-up';
 import { BACKED, chunkOf, FILE, KSM, nextChunk, pageSlot, SWAPPED, ZERO } from '../mm/page-state';

@@ -7,7 +7,7 @@ import { ZERO_PAGE } from '../base/layout';
 import { frameAddress } from '../frames/bytes';
 import { slotOf, slotVpn } from '../memslot/table';
 import { faultIn, frameOf } from '../mm/fault';
-import { fileOf, filePage } from '../mm/file';
+import { fileOf, filePage } from '../mm/file-place';
 import { BACKED, chunkOf, pageSlot, SWAPPED, WRITABLE } from '../mm/page-state';
 import { vmaOf } from '../mm/look-up';
 import { VMA_FLAGS } from '../mm/vma';

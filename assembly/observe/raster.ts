@@ -13,7 +13,7 @@ import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { max, min } from '../base/math';
 import { SLOT_BASE, SLOT_END, SLOT_VPN, slotAt } from '../memslot/table';
-import { fileOf, filePage } from '../mm/file';
+import { fileOf, filePage } from '../mm/file-place';
 import { BACKED, chunkAt, chunkIndex, chunkOf, HINT_SWAPPED, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, planeEmpty, SWAPPED, ZERO } from '../mm/page-state';
 import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_HUGE, EPT_RWX, EPT_W, entryTable, level2Entry, nextLevel2, tableCount } from '../slat/entry';

@@ -1,12 +1,13 @@
 // Numbers of a range of the VMM's pages, counted from the planes, and a page's letter. Cost follows the chunks that are
 // there. Reference: linux fs/proc/task_mmu.c (smaps_account, smaps_pte_hole_lookup).
-import { VM_HUGETLB, VM_SHARED, VMA_FILE } from '../abi/vm-flags';
+import { VM_HUGETLB, VM_SHARED, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { SCRATCH } from '../base/layout';
 import { bitGet, wordMask } from '../base/bits';
 import { min } from '../base/math';
 import { frameMappings } from '../frames/shared';
 import { fileStored } from '../mm/file-io';
-import { fileAround, fileCached, fileMappings, fileOf, filePage } from '../mm/file';
+import { fileCached } from '../mm/file';
+import { fileAround, fileMappings, fileOf, filePage } from '../mm/file-place';
 import { AS_ONE, folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmIsDirty, ksmIsLazy } from '../mm/ksm-page';
 import { vmaOf } from '../mm/look-up';
@@ -32,6 +33,8 @@ export const STAT_HUGETLB: usize = 80;
 export const STAT_PSS: usize = 88;
 export const STAT_PSS_DIRTY: usize = 96;
 export const STAT_PSS_ANON: usize = 104;
+/** Pages of the file in swap; STAT_SWAP are the mapping's own. */
+export const STAT_FILE_SWAP: usize = 112;
 
 const PSS_PAGE: u64 = 4096 << 12;
 
@@ -43,13 +46,11 @@ function plus(stat: usize, by: u64): void {
 
 /** Pages of [vpn, end), which is in one VMA. */
 export function rangeStats(vm: usize, vpn: u64, end: u64): void {
-  memory.fill(SCRATCH, 0, STAT_PSS_ANON + 8);
+  memory.fill(SCRATCH, 0, STAT_FILE_SWAP + 8);
   const vma = vmaOf(vm, vpn);
   if (vma == 0) return;
-  // A shared mapping's swap is the file's, mapped or not.
-  if ((load<u32>(vma, VMA_FLAGS) & (VMA_FILE | VM_SHARED)) == (VMA_FILE | VM_SHARED)) {
-    countSwapped(fileOf(vma), filePage(vma, vpn), filePage(vma, end));
-  } else countSwapped(vm, vpn, end);
+  countSwapped(STAT_SWAP, vm, vpn, end);
+  if ((load<u32>(vma, VMA_FLAGS) & VMA_FILE) != 0 && fileOf(vma) != 0) fileSwap(vm, vma, vpn, end);
   while ((vpn = nextChunk(vm, vpn, end)) < end) {
     const node = nodeOf(vm, vpn);
     const chunk = chunkAt(node, chunkIndex(vpn));
@@ -62,7 +63,31 @@ export function rangeStats(vm: usize, vpn: u64, end: u64): void {
   }
 }
 
-function countSwapped(space: usize, vpn: u64, end: u64): void {
+/**
+ * Swapped pages of the file that smaps counts as the mapping's: all of its part of the file, mapped or not; of a private
+ * mapping that may be written, those with nothing of its own in their place (smap_gather_stats).
+ */
+function fileSwap(vm: usize, vma: usize, vpn: u64, end: u64): void {
+  const file = fileOf(vma);
+  const first = filePage(vma, vpn);
+  const stop = first + (end - vpn);
+  if ((load<u32>(vma, VMA_FLAGS) & (VM_SHARED | VM_WRITE)) != VM_WRITE) {
+    countSwapped(STAT_FILE_SWAP, file, first, stop);
+    return;
+  }
+  for (let at = first; (at = nextChunk(file, at, stop)) < stop; at++) {
+    if (bitGet(chunkOf(file, at) + SWAPPED, <u32>at & 511) && isEmpty(vm, vpn + (at - first))) plus(STAT_FILE_SWAP, 1);
+  }
+}
+
+/** Whether the VMM's page table has nothing there. */
+function isEmpty(vm: usize, vpn: u64): bool {
+  const chunk = chunkOf(vm, vpn);
+  const i = <u32>vpn & 511;
+  return chunk == 0 || !(bitGet(chunk + BACKED, i) || bitGet(chunk + SWAPPED, i) || bitGet(chunk + ZERO, i));
+}
+
+function countSwapped(stat: usize, space: usize, vpn: u64, end: u64): void {
   let swapped: u64 = 0;
   while ((vpn = nextChunk(space, vpn, end)) < end) {
     const chunk = chunkOf(space, vpn);
@@ -75,7 +100,7 @@ function countSwapped(space: usize, vpn: u64, end: u64): void {
     }
     vpn = stop;
   }
-  plus(STAT_SWAP, swapped);
+  plus(stat, swapped);
 }
 
 function plainStats(chunk: usize, from: u32, to: u32): void {

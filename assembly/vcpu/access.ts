@@ -180,6 +180,14 @@ export function vcpuKind(run: usize, gpa: u64, size: u32, toPrivate: bool, acces
   return Status.Ok;
 }
 
+/** KVM_EXIT_HYPERCALL: the vCPU leaves its guest, which asks for a conversion. */
+export function vcpuHypercall(run: usize, gpa: u64, pages: u64, attributes: u64): void {
+  const vm: usize = load<u32>(run, RUN_VM);
+  store<u32>(here(), load<u32>(run, RUN_CPU), HERE_CPU);
+  countKvm(vm, KvmCounter.Hypercall);
+  event(EventKind.Hypercall, vm, 0, gpa, pages, attributes);
+}
+
 /** `translate` found no entry: MMIO with RUN_VALUE as its data, or the access failed. */
 function notRam(run: usize, vm: usize, gpa: u64, size: u32, access: i32): Status {
   if (load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);

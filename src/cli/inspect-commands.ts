@@ -1,6 +1,7 @@
 // `slatbox smaps`, `walk`, `events`: look at a machine after a run, as an operator or a debugger would.
 import { formatAddress, gpa, hex } from '../address.ts';
 import { SlatboxError } from '../errors.ts';
+import { memoryTypeName } from '../paging/index.ts';
 import type { EventRecord, Walk, WalkEntry } from '../types.ts';
 import { ExitCode } from './diagnostics.ts';
 import type { Io } from './io.ts';
@@ -46,7 +47,6 @@ export async function walkCommand(
 
 const LEVEL = ['', 'PTE', 'PDE', 'PDPTE', 'PML4E'];
 const LEAF_SIZE = ['', '4 KiB', '2 MiB', '1 GiB'];
-const MEMORY_TYPE: Readonly<Record<number, string>> = { 0: 'UC', 1: 'WC', 4: 'WT', 5: 'WP', 6: 'WB' };
 const PAGE_LETTER: Readonly<Record<string, string>> = {
   '.': 'nothing behind it',
   z: 'the zero page',
@@ -76,7 +76,7 @@ function formatEntry(e: WalkEntry): string {
   const rights = `${e.read ? 'R' : '-'}${e.write ? 'W' : '-'}${e.execute ? 'X' : '-'}`;
   const to = `${e.leaf ? 'page ' : 'table'} ${hex(e.address)}`;
   const leaf = e.leaf
-    ? `  ${LEAF_SIZE[e.level]} ${MEMORY_TYPE[e.memoryType] ?? e.memoryType}${e.ignorePat ? ' ipat' : ''}`
+    ? `  ${LEAF_SIZE[e.level]} ${memoryTypeName(e.memoryType) ?? e.memoryType}${e.ignorePat ? ' ipat' : ''}${e.accessed ? ' A' : ''}${e.dirty ? ' D' : ''}`
     : '';
   return `${name}${value}  ${rights}  → ${to}${leaf}`;
 }
@@ -86,7 +86,7 @@ function entryBits(e: WalkEntry): string[] {
   const bit = (n: number): number => Number((e.value >> BigInt(n)) & 1n);
   const indent = ' '.repeat(11);
   const low = `bit 0 R=${bit(0)} · 1 W=${bit(1)} · 2 X=${bit(2)}`;
-  const type = `5:3 MT=${e.memoryType} (${MEMORY_TYPE[e.memoryType] ?? 'reserved'}) · 6 IPAT=${bit(6)}`;
+  const type = `5:3 MT=${e.memoryType} (${memoryTypeName(e.memoryType) ?? 'reserved'}) · 6 IPAT=${bit(6)}`;
   const high = `51:12 ${e.leaf ? 'frame' : 'table'} ${hex(e.address >> 12n)} · 63 suppress-#VE=${bit(63)}`;
   return e.leaf
     ? [`${indent}${low} · ${type} · 7 leaf=${bit(7)} · 8 A=${bit(8)} · 9 D=${bit(9)}`, `${indent}${high}`]

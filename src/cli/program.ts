@@ -1,11 +1,12 @@
 // The commands, their options and their help. Reference: docs/cli.md.
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { SlatboxError } from '../errors.ts';
 import { builtins } from '../scenario/builtins/index.ts';
 import type { Params } from '../scenario/params.ts';
 import { schema } from '../scenario/validator.generated.ts';
 import { type ConformOptions, conformCommand, conformKinds } from './conform-command.ts';
 import { type CoreOptions, coreCommand } from './core-command.ts';
+import { type DecodeOptions, decodeCommand, decodeFormats, decodeHelp } from './decode-command.ts';
 import { ExitCode, formatError } from './diagnostics.ts';
 import { eventsCommand, type InspectOptions, smapsCommand, walkCommand } from './inspect-commands.ts';
 import { colorsFor, type Io } from './io.ts';
@@ -206,6 +207,23 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
     .option('--output <file>', 'write it, with holes where nothing is')
     .option('--filter <hex>', 'coredump_filter of the VMM (default: 33)')
     .action(async (file: string, options: CoreOptions) => done(await coreCommand(io, file, options)));
+
+  command(
+    'decode',
+    'the fields of a page-table entry, or of what is told of a fault',
+    'decode ept 0x0600000012345b77',
+    'decode ept-violation 0x182',
+    'decode stage2 0x12345000007fd --level 2',
+  )
+    .addArgument(new Argument('<format>', 'what the number is').choices(decodeFormats))
+    .argument('<value>', 'the number')
+    .option('--level <level>', 'level of the table that the entry is in (default: the lowest)')
+    .addOption(new Option('--granule <size>', 'of stage 2').choices(['4K', '16K', '64K']).default('4K'))
+    .addOption(formatOption('text', 'json'))
+    .addHelpText('after', () => `\nFormats:\n${decodeHelp()}`)
+    .action((format: string, value: string, options: DecodeOptions) =>
+      done(decodeCommand(io, format, value, options)),
+    );
 
   command('check <files...>', 'check scenarios without running them', 'check scenarios/*.yaml').action(
     (files: string[]) => done(check(io, files, (error) => io.err(formatError(error, colors(io.errIsTty))))),

@@ -48,6 +48,7 @@ export interface CoreExports {
   vcpuProgram(run: Ptr, at: Ptr, steps: number, rounds: number): number;
   vcpuLoad(run: Ptr, gpa: bigint, size: number, access: number): number;
   vcpuStore(run: Ptr, gpa: bigint, size: number, value: bigint): number;
+  vcpuHypercall(run: Ptr, gpa: bigint, pages: bigint, attributes: bigint): void;
   /** Whether an access would be of the kind of its pages. */
   vcpuKind(run: Ptr, gpa: bigint, size: number, toPrivate: number, access: number): number;
   /** A locked add; RUN_VALUE is what was there. */
@@ -113,9 +114,16 @@ export interface CoreExports {
   setMemoryAttributes(vm: Ptr, address: bigint, size: bigint, attributes: bigint, flags: bigint): number;
   /** With EAGAIN the offset of the first page that is pinned at SCRATCH, u64. */
   gmemSetAttributes(file: Ptr, offset: bigint, size: bigint, attributes: bigint, flags: bigint): number;
+  /** The guest_memfd mapped at vpn, its page at SCRATCH; 0 nothing, 1 something else. */
+  gmemMapped(vm: Ptr, vpn: bigint): Ptr;
   fileAllPrivate(file: Ptr): void;
+  /** Number of the file's page at a byte offset. */
+  fileAt(file: Ptr, offset: bigint): bigint;
   /** A page of the file is pinned, or no more; 0: no metadata. */
   filePin(vm: Ptr, file: Ptr, page: bigint, pinned: number): number;
+  /** `slot`: the one that has gfn, 0 for none. */
+  gmemIsPrivate(vm: Ptr, slot: Ptr, gfn: bigint): number;
+  gmemIsMixed(vm: Ptr, slot: Ptr, gfn: bigint, shift: bigint): number;
   isPrivate(vm: Ptr, gfn: bigint): number;
   isMixed(vm: Ptr, gfn: bigint, shift: bigint): number;
   nextPrivate(vm: Ptr, gfn: bigint, end: bigint): bigint;

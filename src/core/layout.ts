@@ -49,6 +49,7 @@ export const VM_SLOT_COUNT = 844;
 export const VM_TYPE = 856;
 export const VM_GMEM_PROFILE = 860;
 export const VM_MANUAL_PROTECT = 880;
+export const VM_INVALIDATING = 888;
 export const VM_KVM_COUNTERS = 912;
 export const VM_TASK_POLICY = 976;
 export const VM_INTERLEAVED = 980;
@@ -67,6 +68,7 @@ export const STAT_HUGETLB = 80;
 export const STAT_PSS = 88;
 export const STAT_PSS_DIRTY = 96;
 export const STAT_PSS_ANON = 104;
+export const STAT_FILE_SWAP = 112;
 
 // What pagesUsage, fileUsage and leavesUsage leave at SCRATCH, assembly/observe/usage.ts.
 export const USE_ANON = 0;
@@ -85,6 +87,7 @@ export const USE_LEAVES = 96;
 export const USE_NODES = 128;
 export const USE_NODES_UNEVICTABLE = 192;
 export const USE_NODES_MAPPED = 256;
+export const USE_NODES_HUGE = 320;
 
 // What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
 export const PAGE_FRAME = 0;

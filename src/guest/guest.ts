@@ -1,27 +1,39 @@
 // The guest: its vCPUs, who act when they are called, and the driver.
-import type { Gpa } from '../address.ts';
+import { type Gpa, gpa as gpaOf } from '../address.ts';
 import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
-import type { Access, AddressLike, Exit, LoopEnd, Size, Verified } from '../types.ts';
+import { type HypercallExit, type MapGpaRange, mapGpaRangeExit } from '../hypercall.ts';
+import type { GuestPaging } from '../paging/guest.ts';
+import type { Access, AddressLike, Exit, LoopEnd, MemoryKind, Size, Verified } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { Driver } from './driver.ts';
+import { PageTables } from './page-tables.ts';
 import { Requests } from './requests.ts';
 import { type AccessSize, type Span, Vcpu } from './vcpu.ts';
+import { VirtualCpu } from './virtual.ts';
 import { VmPort } from './vm-port.ts';
 
 export interface OnCpu {
   /** The vCPU that acts. Default 0. */
   readonly cpu?: number;
 }
+export interface OnKind extends OnCpu {
+  /** The kind of memory that the guest means; an access to the other kind is a MEMORY_FAULT exit. */
+  readonly as?: MemoryKind;
+}
 export type Range = OnCpu & Span;
+/** Control registers of a vCPU with paging on. */
+export type VirtualOptions = OnCpu & Omit<GuestPaging, 'cr3'> & { readonly cr3?: AddressLike };
 
 export class Guest {
   readonly driver: Driver;
   readonly pvmemcontrol: Requests;
+  readonly #vm: Vm;
   readonly #vcpus: readonly Vcpu[];
 
   constructor(vm: Vm) {
     const { core } = vm.host;
+    this.#vm = vm;
     this.#vcpus = Array.from(
       { length: vm.cpus },
       (_, cpu) => new Vcpu(core, core.x.runOf(vm.ptr, cpu) >>> 0),
@@ -38,18 +50,29 @@ export class Guest {
     throw new SlatboxError('SLB-023', `there is no vCPU ${cpu}`, hint);
   }
 
+  /** A vCPU that translates linear addresses by the guest's own page tables. SlatboxError SLB-023. */
+  virtual({ cpu, cr3, ...rest }: VirtualOptions = {}): VirtualCpu {
+    const paging = cr3 === undefined ? rest : { ...rest, cr3: gpaOf(cr3) };
+    return new VirtualCpu(this.vcpu(cpu), (gpa) => this.#vm.observe.walk(gpa), paging);
+  }
+
+  /** Page tables for it, made by stores of a vCPU in pages of RAM from `at` on. SlatboxError SLB-023, SLB-060. */
+  pageTables(o: OnCpu & { readonly at: AddressLike; readonly levels?: 4 | 5 }): PageTables {
+    return new PageTables(this.vcpu(o.cpu), o.at, o.levels ?? 4);
+  }
+
   /** The run record of a vCPU. SlatboxError SLB-023. */
   run(cpu = 0): Ptr {
     return this.vcpu(cpu).run;
   }
 
   /** One load. An access over a page border is one access with up to two exits. */
-  load(gpa: AddressLike, size: AccessSize, on: OnCpu = {}): Access {
-    return this.vcpu(on.cpu).load(gpa, size);
+  load(gpa: AddressLike, size: AccessSize, on: OnKind = {}): Access {
+    return this.vcpu(on.cpu).load(gpa, size, on.as);
   }
 
-  store(gpa: AddressLike, size: AccessSize, value: bigint | number, on: OnCpu = {}): Access {
-    return this.vcpu(on.cpu).store(gpa, size, value);
+  store(gpa: AddressLike, size: AccessSize, value: bigint | number, on: OnKind = {}): Access {
+    return this.vcpu(on.cpu).store(gpa, size, value, on.as);
   }
 
   /** A locked addition: `value` of the answer is what was there. SlatboxError SLB-022 over a page border. */
@@ -60,6 +83,19 @@ export class Guest {
   /** What the VMM answers for reads, of any vCPU, that leave the guest and no device claims; without it they read as ones. */
   onMmioRead(answer: ((gpa: Gpa, len: number) => Uint8Array) | undefined): void {
     for (const vcpu of this.#vcpus) vcpu.onMmioRead = answer;
+  }
+
+  /**
+   * KVM_HC_MAP_GPA_RANGE: the guest asks for memory to become private or shared. `ret` is what it gets: of KVM at once, or
+   * of the VMM (`vm.onHypercall`) after the exit.
+   */
+  mapGpaRange(o: MapGpaRange & OnCpu): { readonly ret: bigint; readonly exit?: HypercallExit } {
+    const { host, kvm, onHypercall } = this.#vm;
+    const call = { gpa: gpaOf(o.gpa), pages: BigInt(o.pages), toPrivate: o.toPrivate, cpl: o.cpl };
+    const exit = mapGpaRangeExit(call, kvm.hypercalls);
+    if (typeof exit === 'number') return { ret: BigInt(exit) };
+    host.core.x.vcpuHypercall(this.run(o.cpu), ...exit.args);
+    return { ret: onHypercall(exit), exit };
   }
 
   /** An instruction fetch, of one byte. */

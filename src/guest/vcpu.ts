@@ -21,7 +21,7 @@ import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
 import { exitReason } from '../exit.ts';
 import { parseSize } from '../size.ts';
-import type { Access, AddressLike, Exit, LoopEnd, Size, Verified } from '../types.ts';
+import type { Access, AddressLike, Exit, LoopEnd, MemoryKind, Size, Verified } from '../types.ts';
 
 export type AccessSize = 1 | 2 | 4 | 8;
 export interface Span {
@@ -41,15 +41,23 @@ export class Vcpu {
     this.run = run;
   }
 
-  /** One load. An access over a page border is one access with up to two exits. */
-  load(gpa: AddressLike, size: AccessSize): Access {
+  /** One load. An access over a page border is one access with up to two exits. `as`: the kind of memory that the guest means. */
+  load(gpa: AddressLike, size: AccessSize, as?: MemoryKind): Access {
     const at = gpaOf(gpa);
+    if (as) {
+      const status = this.#kind(at, size, as, AccessKind.Read);
+      if (status !== Status.Ok) return { ok: false, exit: this.#exit(status) };
+    }
     return this.#ended(this.#core.x.vcpuLoad(this.run, at, checkedSize(size), AccessKind.Read), size, at);
   }
 
-  store(gpa: AddressLike, size: AccessSize, value: bigint | number): Access {
+  store(gpa: AddressLike, size: AccessSize, value: bigint | number, as?: MemoryKind): Access {
     const bits = BigInt.asUintN(64, BigInt(value));
     const at = gpaOf(gpa);
+    if (as) {
+      const status = this.#kind(at, size, as, AccessKind.Write);
+      if (status !== Status.Ok) return { ok: false, exit: this.#exit(status) };
+    }
     return this.#ended(this.#core.x.vcpuStore(this.run, at, checkedSize(size), bits), 0, at);
   }
 
@@ -149,6 +157,10 @@ export class Vcpu {
     if (x.vcpuRequest(this.run, gpa, register, command) !== Status.Ok) return false;
     buf.set(u8.subarray(this.run + RUN_BUFFER, this.run + RUN_BUFFER + buf.length));
     return true;
+  }
+
+  #kind(at: Gpa, size: AccessSize, as: MemoryKind, access: AccessKind): Status {
+    return this.#core.x.vcpuKind(this.run, at, checkedSize(size), as === 'private' ? 1 : 0, access);
   }
 
   #loopEnd(pages: number): LoopEnd {

@@ -31,6 +31,7 @@ import {
   USE_LOCKED,
   USE_MAPPED,
   USE_NODES,
+  USE_NODES_HUGE,
   USE_NODES_MAPPED,
   USE_NODES_UNEVICTABLE,
   USE_SWAPPED,
@@ -103,8 +104,9 @@ export interface FileUsage {
   readonly unevictable: number;
   readonly hugetlb: number;
   readonly swapped: number;
-  /** Of `cached` and `unevictable`, by node. */
+  /** Of `cached`, of that the pages of huge pages, and of `unevictable`, by node. */
   readonly nodes: readonly number[];
+  readonly nodesHuge: readonly number[];
   readonly nodesUnevictable: readonly number[];
 }
 
@@ -143,6 +145,7 @@ export function fileUsage(vm: Vm, file: Ptr, { from, to }: Span): FileUsage {
     hugetlb: bytes(vm, USE_HUGETLB),
     swapped: bytes(vm, USE_SWAPPED),
     nodes: byNode(vm, USE_NODES),
+    nodesHuge: byNode(vm, USE_NODES_HUGE),
     nodesUnevictable: byNode(vm, USE_NODES_UNEVICTABLE),
   };
 }

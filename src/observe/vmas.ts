@@ -33,6 +33,7 @@ import {
   SCRATCH,
   STAT_ANON,
   STAT_ANON_HUGE,
+  STAT_FILE_SWAP,
   STAT_HUGETLB,
   STAT_KSM,
   STAT_LAZY,
@@ -197,7 +198,7 @@ function readVma(vm: Vm, at: number): readonly [Vma, Shares] {
   const sharedClean = bytes(STAT_SHARED_CLEAN);
   const sharedDirty = bytes(STAT_SHARED_DIRTY);
   const privateDirty = bytes(STAT_PRIVATE_DIRTY);
-  const swap = bytes(STAT_SWAP);
+  const ownSwap = bytes(STAT_SWAP);
   const hugetlb = bytes(STAT_HUGETLB);
   const isShared = (flags & VM_SHARED) !== 0;
   const share = (stat: number): number => core.readNumber(SCRATCH + stat);
@@ -230,9 +231,9 @@ function readVma(vm: Vm, at: number): readonly [Vma, Shares] {
     // Nobody else maps them yet.
     sharedHugetlb: 0,
     privateHugetlb: hugetlb,
-    swap,
-    // Linux does not say it of shared mappings.
-    swapPss: isShared ? 0 : swap,
+    swap: ownSwap + bytes(STAT_FILE_SWAP),
+    // Linux does not say it of pages of files.
+    swapPss: ownSwap,
     locked: flags & VM_LOCKED ? pss : 0,
   };
   return [vma, shares];

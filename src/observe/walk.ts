@@ -1,16 +1,15 @@
 // One SLAT walk, entry by entry. Reference: Intel SDM vol. 3, EPT paging structures.
+import { MemFlag } from '../../assembly/abi/kvm.ts';
 import type { Gpa, Hpa, Hva } from '../address.ts';
-import { SLOT_BASE, SLOT_END, SLOT_ID, SLOT_VPN, VM_ROOT } from '../core/layout.ts';
+import { SLOT_BASE, SLOT_END, SLOT_FLAGS, SLOT_ID, SLOT_VPN, VM_ROOT } from '../core/layout.ts';
+import { decodeEptEntry } from '../paging/ept-entry.ts';
+import { levelIndex, levelSize } from '../paging/tables.ts';
 import type { Walk, WalkEntry } from '../types.ts';
 import type { Vm } from '../vm.ts';
 
-const ADDRESS = 0x000f_ffff_ffff_f000n;
 /** Write-back tables, walk length 4, accessed and dirty flags. */
 const EPTP_BITS = 0x5en;
 const GPA_BITS = 48n;
-
-/** Bytes that a leaf of this level maps. */
-const pageSize = (level: number): bigint => 1n << BigInt(3 + level * 9);
 
 export function readWalk(vm: Vm, gpa: Gpa): Walk {
   const { core } = vm.host;
@@ -20,11 +19,13 @@ export function readWalk(vm: Vm, gpa: Gpa): Walk {
   for (let level = 4; level >= 1 && inWidth; level--) {
     const at = core.x.walkEntry(vm.ptr, gfn, level) >>> 0;
     if (at === 0) break;
-    entries.push(decode(core.readU64(at), level, gpa, at));
+    entries.push(readEntry(core.readU64(at), level, gpa, at));
   }
   const leaf = entries.at(-1);
   const hpa =
-    leaf?.leaf && leaf.present ? ((leaf.address + (gpa & (pageSize(leaf.level) - 1n))) as Hpa) : undefined;
+    leaf?.leaf && leaf.present && leaf.misconfiguration === undefined
+      ? ((leaf.address + (gpa & (levelSize(leaf.level) - 1n))) as Hpa)
+      : undefined;
   const slotAt = core.x.slotOf(vm.ptr, gfn) >>> 0;
   const hva = vm.vmm.hvaOf(gpa);
   const eptp = BigInt(core.readU32(vm.ptr + VM_ROOT)) | EPTP_BITS;
@@ -36,26 +37,30 @@ export function readWalk(vm: Vm, gpa: Gpa): Walk {
     gpa: (first << 12n) as Gpa,
     size: Number((core.readU64(slotAt + SLOT_END) - first) << 12n),
     hva: (core.readU64(slotAt + SLOT_VPN) << 12n) as Hva,
+    readonly: (core.readU32(slotAt + SLOT_FLAGS) & MemFlag.Readonly) !== 0,
   };
   return { ...base, slot };
 }
 
-/** An entry's bits. Entries of level 1 are leaves, and those of level 2 and 3 with bit 7 set. */
-function decode(value: bigint, level: number, gpa: bigint, at: number): WalkEntry {
-  const bit = (n: bigint): boolean => ((value >> n) & 1n) !== 0n;
-  const leaf = level === 1 || (level < 4 && bit(7n) && (value & 7n) !== 0n);
+/** The entry at `at`, which a walk of gpa uses. */
+function readEntry(value: bigint, level: number, gpa: bigint, at: number): WalkEntry {
+  const e = decodeEptEntry(value, level);
   return {
     level,
-    index: Number((gpa / pageSize(level)) & 511n),
+    index: Number(levelIndex(gpa, level)),
     at: BigInt(at) as Hpa,
     value,
-    present: (value & 7n) !== 0n,
-    leaf,
-    read: bit(0n),
-    write: bit(1n),
-    execute: bit(2n),
-    memoryType: leaf ? Number((value >> 3n) & 7n) : 0,
-    ignorePat: leaf && bit(6n),
-    address: (value & ADDRESS) as Hpa,
+    present: e.present,
+    leaf: e.leaf,
+    read: e.read,
+    write: e.write,
+    execute: e.execute,
+    userExecute: e.userExecute,
+    memoryType: e.memoryType,
+    ignorePat: e.ignorePat,
+    accessed: e.accessed,
+    dirty: e.dirty,
+    ...(e.misconfiguration === undefined ? {} : { misconfiguration: e.misconfiguration }),
+    address: e.address as Hpa,
   };
 }

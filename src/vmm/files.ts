@@ -117,6 +117,12 @@ export class Files {
     return this.#open[fd - FIRST];
   }
 
+  /** A descriptor of the file with this record. */
+  find(ptr: Ptr): number | undefined {
+    const at = this.#open.findIndex((file) => file?.ptr === ptr);
+    return at < 0 ? undefined : at + FIRST;
+  }
+
   close(fd: number): Errno {
     const file = this.get(fd);
     if (!file) return Errno.EBADF;

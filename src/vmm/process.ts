@@ -15,12 +15,13 @@ import {
 } from '../../assembly/abi/vm-flags.ts';
 import type { Gpa, Hva } from '../address.ts';
 import { gpa as gpaOf, hva as hvaOfLike } from '../address.ts';
-import { isHugetlb, isSharedFile } from '../backing.ts';
+import { isHugetlb } from '../backing.ts';
 import { SLOT_BASE, SLOT_VPN } from '../core/layout.ts';
 import type { AddressLike, HostAccess } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { Files, type Whence } from './files.ts';
 import { getMempolicy, type MemoryPolicy, nodeBits } from './mempolicy.ts';
+import { Pins } from './pins.ts';
 
 export const ADVICE = {
   normal: Madv.Normal,
@@ -72,9 +73,11 @@ export class Process {
   /** Its descriptors. */
   readonly files: Files;
   readonly #vm: Vm;
+  readonly pins: Pins;
 
   constructor(vm: Vm) {
     this.#vm = vm;
+    this.pins = new Pins(vm);
     this.files = new Files(vm.host.core, vm.ptr);
   }
 
@@ -134,10 +137,9 @@ export class Process {
    * shared memory file with them. Reference: cloud-hypervisor virtio-devices/src/balloon.rs (release_memory_range).
    */
   discard(hva: bigint, len: bigint): Errno {
-    if (isSharedFile(this.#vm.backing)) {
-      const errno = this.madvise(hva, len, 'remove');
-      if (errno !== Errno.OK) return errno;
-    }
+    // Of anonymous memory that is EINVAL, of a private mapping EACCES: the next call is for them.
+    const errno = this.madvise(hva, len, 'remove');
+    if (errno === Errno.ENOMEM) return errno;
     return this.madvise(hva, len, 'dontneed');
   }
 
@@ -242,6 +244,20 @@ export class Process {
 
   fstat(fd: number): ReturnType<Files['fstat']> {
     return this.files.fstat(fd);
+  }
+
+  /**
+   * A long-term pin of pages of guest_memfds in [hva, hva + len) (pin_user_pages, FOLL_LONGTERM): they are faulted in, and
+   * cannot be converted until `unpin`. EFAULT where the VMM may not write, EINVAL for pages of anything else, of which a pin
+   * is not modelled; then none is pinned.
+   */
+  pin(hva: bigint, len: bigint): Errno {
+    return this.pins.pin(hva, len);
+  }
+
+  /** Takes back one pin of each page; EINVAL for pages that have none. */
+  unpin(hva: bigint, len: bigint): Errno {
+    return this.pins.unpin(hva, len);
   }
 
   close(fd: number): Errno {

@@ -2,8 +2,9 @@
 // Reference: model/fields.ts for the layouts and their documents.
 import type { CSSProperties } from 'react';
 import { Button } from 'react-aria-components';
+import { type BitField, type BitLayout, fieldValue } from '../../src/paging/index.ts';
 import { fullHex } from '../format.ts';
-import { type BitLayout, type Field, fieldValue, type Inspected } from '../model/fields.ts';
+import type { Inspected } from '../model/fields.ts';
 
 export interface BitInspectorProps {
   readonly what: Inspected;
@@ -62,7 +63,7 @@ const tone = (index: number): CSSProperties =>
 
 function Ruler({ value, layout }: { value: bigint; layout: BitLayout }) {
   const fieldAt = (bit: number): number =>
-    layout.fields.findIndex((f: Field) => bit <= f.high && bit >= f.low);
+    layout.fields.findIndex((f: BitField) => bit <= f.high && bit >= f.low);
   const bits = Array.from({ length: layout.bits }, (_, i) => layout.bits - 1 - i);
   return (
     // The table below says the same in words.

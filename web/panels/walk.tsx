@@ -1,10 +1,11 @@
 // The SLAT walk of the selected page: EPT pointer, up to four entries, and where it ends; below, what the host has there.
 // Reference: Intel SDM vol. 3, EPT paging structures; docs/web.md "Panels".
 import { Button } from 'react-aria-components';
+import { EPT_POINTER, eptEntryLayout } from '../../src/paging/index.ts';
 import type { PageBacking, Walk, WalkEntry } from '../../src/types.ts';
 import type { Theme } from '../draw/palette.ts';
 import { formatAddress, fullHex } from '../format.ts';
-import { EPTP, entryLayout, type Inspected } from '../model/fields.ts';
+import type { Inspected } from '../model/fields.ts';
 import { BitInspector } from './bit-inspector.tsx';
 import { PageFacts } from './page-facts.tsx';
 
@@ -49,7 +50,7 @@ export function WalkPanel({ walk, page, inspected, vms, theme, onInspect, onGoTo
             value={walk.eptp}
             note="root"
             inspected={inspected}
-            onPress={() => onInspect({ title: 'EPTP', value: walk.eptp, layout: EPTP })}
+            onPress={() => onInspect({ title: 'EPTP', value: walk.eptp, layout: EPT_POINTER })}
           />
         </li>
         {walk.entries.map((e) => (
@@ -59,7 +60,9 @@ export function WalkPanel({ walk, page, inspected, vms, theme, onInspect, onGoTo
               value={e.value}
               note={note(e)}
               inspected={inspected}
-              onPress={() => onInspect({ title: entryTitle(e), value: e.value, layout: entryLayout(e) })}
+              onPress={() =>
+                onInspect({ title: entryTitle(e), value: e.value, layout: eptEntryLayout(e.value, e.level) })
+              }
             />
           </li>
         ))}
