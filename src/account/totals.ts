@@ -140,6 +140,7 @@ export function totals(vm: Vm, memory: Memory): Totals {
       const found = ksmFrames(vm, span);
       ksm.all += found.all;
       ksm.charged += found.charged;
+      plus(nodes.anon, found.nodes);
     }
   }
   const gmem = zeros(NUMBERS_OF_FILES);

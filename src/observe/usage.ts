@@ -169,8 +169,11 @@ export function privateUsage(vm: Vm, { from, to }: Span): number {
   return Number(pages) * PAGE_SIZE;
 }
 
-/** Distinct frames that KSM maps in the span, and whether this VM is charged for them. */
-export function ksmFrames(vm: Vm, { from, to }: Span): { readonly all: number; readonly charged: number } {
+/** Distinct frames that KSM maps in the span, those that this VM is charged for, and these by node. */
+export function ksmFrames(
+  vm: Vm,
+  { from, to }: Span,
+): { readonly all: number; readonly charged: number; readonly nodes: readonly number[] } {
   const { core } = vm.host;
   const frames = new Set<number>();
   for (const run of readRuns(vm, from as Hva, to as Hva)) {
@@ -180,8 +183,13 @@ export function ksmFrames(vm: Vm, { from, to }: Span): { readonly all: number; r
       if ((word >> BigInt(Kpf.Ksm)) & 1n) frames.add((run.pfn as number) + i);
     });
   }
-  const charged = [...frames].filter((frame) => core.x.ksmChargedTo(frame) >>> 0 === vm.ptr).length;
-  return { all: frames.size * PAGE_SIZE, charged: charged * PAGE_SIZE };
+  const charged = [...frames].filter((frame) => core.x.ksmChargedTo(frame) >>> 0 === vm.ptr);
+  const on = charged.map((frame) => core.x.nodeOfFrame(frame) >>> 0);
+  return {
+    all: frames.size * PAGE_SIZE,
+    charged: charged.length * PAGE_SIZE,
+    nodes: vm.host.nodes().map((_, n) => on.filter((node) => node === n).length * PAGE_SIZE),
+  };
 }
 
 /** The slots of [from, to), by address. */
