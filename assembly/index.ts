@@ -48,6 +48,7 @@ export { nodeFree, nodeOfFrame, nodeRoom } from './frames/node';
 export { mbind, mempolicyAt, setMempolicy } from './mm/mbind';
 export { fileUsage, leavesUsage, pagesUsage } from './observe/usage';
 export { raster } from './observe/raster';
+export { slotStats } from './observe/memslot';
 export { vmDigest } from './observe/digest';
 export { check } from './observe/check';
 export { checkpointFrames, checkpointNext } from './observe/checkpoint';

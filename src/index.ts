@@ -13,8 +13,8 @@ export { PageTables } from './guest/page-tables.ts';
 export type { DriverPort } from './guest/port.ts';
 export type { AtPrivilege, VirtualAccess, VirtualStop, VirtualWalk } from './guest/virtual.ts';
 export { VirtualCpu } from './guest/virtual.ts';
-export type { Checkpoint, Region } from './machine.ts';
-export { createHost, createSandbox, Host, threadsMissing, Vm } from './machine.ts';
+export type { Checkpoint, Migrated, MigrationOptions, MigrationRound, Region } from './machine.ts';
+export { createHost, createSandbox, Host, migrate, threadsMissing, Vm } from './machine.ts';
 export type {
   CoreChunk,
   CoreDump,

@@ -4,3 +4,4 @@ export { createHost, createSandbox, createVms, Host } from './host/host.ts';
 export { threadsMissing } from './threads/spawn.ts';
 export type { Region } from './vm.ts';
 export { Vm } from './vm.ts';
+export { type Migrated, type MigrationOptions, type MigrationRound, migrate } from './vmm/migration.ts';

@@ -1,5 +1,6 @@
 // What the machine says of itself: plain values, never live references.
 import type { Gpa, Hpa, Hva } from './address.ts';
+import type { Memslot } from './vmm/kvm.ts';
 
 /** A size in bytes, or text such as `4K`, `1G`, `1G+2M`, `0x1000`. */
 export type Size = number | bigint | string;
@@ -315,8 +316,16 @@ export interface DeviceSnapshot {
   readonly connectionCount: number;
 }
 
+/** A memslot, and what there is of it. */
+export interface MemslotUse extends Memslot {
+  /** Pages in its dirty log; left out where it has none. */
+  readonly dirtyPages?: number;
+  /** SLAT leaf entries by what one maps. */
+  readonly leaves: { readonly '4k': number; readonly '2m': number; readonly '1g': number };
+}
+
 /** What a raster cell can be, by lens. The numbers are the bytes of the raster. */
-export type Lens = 'backing' | 'slat' | 'protection';
+export type Lens = 'backing' | 'slat' | 'protection' | 'attributes';
 
 /** Flat, dotted keys, equal to the keys of `expect` in scenario files. */
 export type Counters = Readonly<Record<string, number>>;

@@ -191,6 +191,49 @@ describe('cli › run', () => {
 });
 
 describe('cli › looking at a machine', () => {
+  it('memslots: what is behind each, with its log and leaves', async () => {
+    const { code, out } = await slatbox('memslots builtin:dirty-log --at 21');
+    expect(code).toBe(0);
+    expect(out.split('\n').map((line) => line.trim().split(/ {2,}/))).toEqual([
+      ['id', 'guest-physical', 'size', 'hva', 'flags', 'guest_memfd', 'dirty', '4K', '2M', '1G'],
+      ['0', '0x0-0x4000000', '64 MiB', '0x100000000000', 'log-dirty-pages', '-', '256', '1024', '0', '0'],
+      [''],
+    ]);
+    const json = JSON.parse((await slatbox('memslots builtin:private-shared --format json')).out);
+    expect(json.memslots[1]).toEqual({
+      id: 8,
+      gpa: '0x2000000',
+      size: 8 << 20,
+      hva: '0x108000000000',
+      readonly: false,
+      dirtyLog: false,
+      guestMemfd: 'open',
+      guestMemfdOffset: 0,
+      fd: 3,
+      leaves: { '4k': 512, '2m': 0, '1g': 0 },
+    });
+    const text = (await slatbox('memslots builtin:private-shared')).out;
+    expect(text.split('\n')[2]).toContain('fd 3 +0x0');
+  });
+
+  it('the rounds of a migration are a table', async () => {
+    const { out } = await slatbox('run builtin:pre-copy --until 4');
+    expect(
+      out
+        .split('\n')
+        .slice(5, 12)
+        .map((line) => line.trim().split(/ +/)),
+    ).toEqual([
+      ['round', 'pages', 'copied', 'written', 'meanwhile'],
+      ['1', '16384', '6144', '4096'],
+      ['2', '4096', '4096', '1024'],
+      ['3', '1024', '1024', '256'],
+      ['4', '256', '256', '64'],
+      ['5', '64', '64', '16'],
+      ['stopped', '16', '16', '0'],
+    ]);
+  });
+
   it('smaps after a step', async () => {
     const before = await slatbox('smaps good.yaml --at 1', { 'good.yaml': GOOD });
     const after = await slatbox('smaps good.yaml', { 'good.yaml': GOOD });

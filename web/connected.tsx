@@ -13,10 +13,12 @@ import { ConsolePanel } from './panels/console.tsx';
 import { CountersPanel } from './panels/counters.tsx';
 import { DevicePanel } from './panels/device.tsx';
 import { EventsPanel } from './panels/events.tsx';
+import { ExitsPanel } from './panels/exits.tsx';
 import { HostMemory } from './panels/host-memory.tsx';
 import { MapPanel } from './panels/map-panel.tsx';
 import { Player, StepList } from './panels/player.tsx';
 import { Plot } from './panels/plots.tsx';
+import { SlotsPanel } from './panels/slots.tsx';
 import { Summary } from './panels/summary.tsx';
 import { VmasPanel } from './panels/vmas.tsx';
 import { WalkPanel } from './panels/walk.tsx';
@@ -149,9 +151,9 @@ export function TheCounters() {
   return <CountersPanel results={results} counters={counters} step={frame.step} vm={vms[vm]?.name ?? ''} />;
 }
 
-const forWalk = pickKeys('walk', 'page', 'inspected', 'vms', 'vm', 'inspect', 'goTo', 'setVm');
+const forWalk = pickKeys('walk', 'page', 'isPrivate', 'inspected', 'vms', 'vm', 'inspect', 'goTo', 'setVm');
 export function TheWalk({ theme }: { theme: Theme }) {
-  const { walk, page, inspected, vms, vm, inspect, goTo, setVm } = usePage(forWalk);
+  const { walk, page, isPrivate, inspected, vms, vm, inspect, goTo, setVm } = usePage(forWalk);
   const names = useMemo(() => vms.map((m) => m.name), [vms]);
   const onGoTo = (gpa: bigint, other: number) => {
     if (other !== vm) setVm(other);
@@ -161,6 +163,7 @@ export function TheWalk({ theme }: { theme: Theme }) {
     <WalkPanel
       walk={walk}
       page={page}
+      isPrivate={isPrivate}
       inspected={inspected}
       vms={names}
       theme={theme}
@@ -228,6 +231,28 @@ export function TheEvents() {
       onFilter={setEventFilter}
     />
   );
+}
+
+const forSlots = pickKeys('frame', 'vm', 'selection', 'goTo');
+export function TheSlots() {
+  const { frame, vm, selection, goTo } = usePage(forSlots);
+  const state = frame?.vms[vm];
+  if (!state) return null;
+  return (
+    <SlotsPanel
+      slots={state.memslots}
+      total={state.memslotsTotal}
+      selected={selection.gpa}
+      onSelect={({ gpa, size }) => goTo({ gpa, len: BigInt(size) })}
+    />
+  );
+}
+
+const forExits = pickKeys('frame', 'exits', 'goTo');
+export function TheExits() {
+  const { frame, exits, goTo } = usePage(forExits);
+  if (!frame || !exits) return null;
+  return <ExitsPanel exits={exits} from={frame.eventsFrom} onGoTo={(gpa) => goTo(pageOf(gpa))} />;
 }
 
 const forConsole = pickKeys('console', 'run');

@@ -34,7 +34,8 @@ export type KeyAction =
   | 'twin'
   | 'lens-1'
   | 'lens-2'
-  | 'lens-3';
+  | 'lens-3'
+  | 'lens-4';
 
 export interface Key {
   readonly place: KeyPlace;
@@ -83,6 +84,7 @@ export const KEYS: readonly Key[] = [
   key('map', '1', 'lens-1', 'lens: backing'),
   key('map', '2', 'lens-2', 'lens: SLAT'),
   key('map', '3', 'lens-3', 'lens: protection'),
+  key('map', '4', 'lens-4', 'lens: attributes'),
 ];
 
 export interface KeyPress {

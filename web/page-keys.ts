@@ -8,6 +8,8 @@ export const PANELS: readonly { readonly id: PanelId; readonly name: string }[] 
   { id: 'walk', name: 'Walk' },
   { id: 'device', name: 'Device' },
   { id: 'vmas', name: 'VMAs' },
+  { id: 'slots', name: 'Slots' },
+  { id: 'exits', name: 'Exits' },
   { id: 'counters', name: 'Counters' },
   { id: 'events', name: 'Events' },
   { id: 'console', name: 'Console' },

@@ -8,9 +8,11 @@ import {
   TheCounts,
   TheDevice,
   TheEvents,
+  TheExits,
   TheHost,
   TheMap,
   ThePlayer,
+  TheSlots,
   TheSteps,
   TheSummary,
   TheVmas,
@@ -141,6 +143,12 @@ function Panels({ theme }: { theme: Theme }) {
           </TabPanel>
           <TabPanel id="vmas">
             <TheVmas />
+          </TabPanel>
+          <TabPanel id="slots">
+            <TheSlots />
+          </TabPanel>
+          <TabPanel id="exits">
+            <TheExits />
           </TabPanel>
           <TabPanel id="counters">
             {wide ? null : <TheCounts theme={theme} />}

@@ -17,7 +17,7 @@ import type { Place } from './link.ts';
 import type { Inspected } from './model/fields.ts';
 import type { Range, View } from './model/view.ts';
 
-export type PanelId = 'walk' | 'device' | 'vmas' | 'counters' | 'events' | 'console';
+export type PanelId = 'walk' | 'device' | 'vmas' | 'slots' | 'exits' | 'counters' | 'events' | 'console';
 export type Speed = 0.5 | 1 | 2 | 4;
 
 export interface ConsoleLine {
@@ -53,6 +53,7 @@ export interface PageState {
   readonly walk: Walk | undefined;
   /** What backs the page that is walked. */
   readonly page: PageBacking | undefined;
+  readonly isPrivate: boolean;
   readonly inspected: Inspected | undefined;
   readonly lens: Lens;
   readonly view: View;
@@ -61,6 +62,8 @@ export interface PageState {
   readonly panel: PanelId;
   readonly eventFilter: string;
   readonly events: EventList | undefined;
+  /** Those of `EXIT_FILTER`, of the VM that is shown. */
+  readonly exits: EventList | undefined;
   readonly console: readonly ConsoleLine[];
   readonly failure: Failure | undefined;
   /** Spoken by a polite live region. */

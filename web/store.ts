@@ -3,6 +3,7 @@
 import { createStore } from 'zustand/vanilla';
 import { parseCommand, withVm } from './engine/command.ts';
 import type { Answer, EnginePort, Frame, Opened } from './engine/port.ts';
+import { EXIT_FILTER } from './model/exits.ts';
 import { firstRange, topSpan, wholeView, withInsertion, withResults } from './model/timeline.ts';
 import { fitRange, fitView, gridOf, viewEnd } from './model/view.ts';
 import { runPageCommand } from './page-commands.ts';
@@ -67,11 +68,14 @@ export function createPageStore(engine: EnginePort): PageStore {
       if (looked && ticket === walkTicket) set(looked);
     };
     let eventsTicket = 0;
+    /** What the panel that is open shows of the event log. */
     const refreshEvents = async (): Promise<void> => {
-      if (get().panel !== 'events') return;
+      const { panel, eventFilter } = get();
+      if (panel !== 'events' && panel !== 'exits') return;
       const ticket = ++eventsTicket;
-      const events = await ask(engine.events(get().eventFilter));
-      if (events && ticket === eventsTicket) set({ events });
+      const of = machineNow(get())?.name ?? '';
+      const list = await ask(engine.events(panel === 'events' ? eventFilter : `${EXIT_FILTER} vm:${of}`));
+      if (list && ticket === eventsTicket) set(panel === 'events' ? { events: list } : { exits: list });
     };
     const refresh = async (): Promise<void> => {
       await Promise.all([refreshWalk(), refreshRaster(), refreshEvents()]);
@@ -117,6 +121,7 @@ export function createPageStore(engine: EnginePort): PageStore {
       selection: { gpa: 1n << 30n, len: PAGE },
       walk: undefined,
       page: undefined,
+      isPrivate: false,
       inspected: undefined,
       lens: 'backing',
       view: { start: 0n, span: 33 },
@@ -125,6 +130,7 @@ export function createPageStore(engine: EnginePort): PageStore {
       panel: 'walk',
       eventFilter: '',
       events: undefined,
+      exits: undefined,
       console: [],
       failure: undefined,
       announcement: '',

@@ -46,8 +46,8 @@ export function frameGetZeroed(vm: usize, space: usize, at: u64): u32 {
 }
 
 /**
- * First frame of a zeroed group of 512 for page `at` of `space` and its neighbours, 0 when there is none or the VM may not have it, not even after reclaim of its own
- * pages. Nobody is out of memory then: small pages may still be had.
+ * First frame of a zeroed group of 512 for page `at` of `space` and its neighbours, 0 when there is none or the VM may not
+ * have it, not even after reclaim of its own pages. Nobody is out of memory then: small pages may still be had.
  */
 export function groupGetZeroed(vm: usize, space: usize, at: u64): u32 {
   const first = hugeGetZeroed();

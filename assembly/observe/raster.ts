@@ -7,6 +7,8 @@
 //   slat        1 mapped read-only · 2 mapped writable (cells of one page), 1 = some entry present (larger cells);
 //               3 by a leaf of 2 MiB
 //   protection  1 readable · 2 writable · 3 locked · 4 dontdump · 5 mergeable, of any VMA in the cell
+//   attributes  of any page in the cell: 1 shared, and in memory · 2 private, and in memory · 3 in memory twice ·
+//               4 in memory as the other kind alone · 5 private by its attribute (kinds.ts)
 import { PageKind } from '../abi/page-kind';
 import { VM_DONTDUMP, VM_LOCKED, VM_MERGEABLE, VM_READ, VM_WRITE, VMA_FILE } from '../abi/vm-flags';
 import { SCRATCH, SCRATCH_SIZE, VM_SLOT_COUNT } from '../base/layout';
@@ -17,12 +19,15 @@ import { fileOf, filePage } from '../mm/file-place';
 import { BACKED, chunkAt, chunkIndex, chunkOf, HINT_SWAPPED, nextChunk, NODE_BACKED, NODE_HINTS, nodeOf, planeEmpty, SWAPPED, ZERO } from '../mm/page-state';
 import { VMA_END, VMA_FLAGS, VMA_START, vmaFind, vmaNext } from '../mm/vma';
 import { EPT_HUGE, EPT_RWX, EPT_W, entryTable, level2Entry, nextLevel2, tableCount } from '../slat/entry';
+import { mark } from './cell';
+import { kinds } from './kinds';
 import { chunkKind, pageKind } from './page-kind';
 
 export enum Lens {
   Backing = 0,
   Slat = 1,
   Protection = 2,
+  Attributes = 3,
 }
 
 /** Cells from gfn on, each 2^(shift-12) frames; shift ≥ 12. Returns cells drawn: min(cells, scratch size). */
@@ -41,15 +46,10 @@ export function raster(vm: usize, lens: i32, gfn: u64, shift: u32, cells: u32): 
     const delta = load<u64>(p, SLOT_VPN) - load<u64>(p, SLOT_BASE);
     if (lens == Lens.Backing) backing(vm, gfn, from, to, delta, shift - 12);
     else if (lens == Lens.Slat) slat(vm, gfn, from, to, shift - 12);
+    else if (lens == Lens.Attributes) kinds(vm, p, gfn, from, to, shift - 12);
     else protection(vm, gfn, from, to, delta, shift - 12);
   }
   return n;
-}
-
-// @ts-ignore: decorator
-@inline
-function mark(cell: usize, bits: u32): void {
-  store<u8>(SCRATCH + cell, load<u8>(SCRATCH + cell) | <u8>bits);
 }
 
 /** Bits 7…6 of a cell of 2^shift pages, `backed` of them known to be backed. A cell over two slots shows the fuller one. */

@@ -1,8 +1,9 @@
-// `slatbox smaps`, `walk`, `events`: look at a machine after a run, as an operator or a debugger would.
+// `slatbox smaps`, `memslots`, `walk`, `events`: look at a machine after a run, as an operator or a debugger would.
 import { formatAddress, gpa, hex } from '../address.ts';
 import { SlatboxError } from '../errors.ts';
 import { memoryTypeName } from '../paging/index.ts';
-import type { EventRecord, Walk, WalkEntry } from '../types.ts';
+import { formatSize } from '../size.ts';
+import type { EventRecord, MemslotUse, Walk, WalkEntry } from '../types.ts';
 import { ExitCode } from './diagnostics.ts';
 import type { Io } from './io.ts';
 import { toJson, toJsonLine } from './json.ts';
@@ -19,6 +20,44 @@ export async function smapsCommand(io: Io, file: string, o: InspectOptions): Pro
   const { vm } = await runTo(io, file, o);
   io.out(o.format === 'text' ? vm.observe.smapsText() : toJson({ vmas: vm.observe.vmas() }));
   return ExitCode.Ok;
+}
+
+export async function memslotsCommand(io: Io, file: string, o: InspectOptions): Promise<ExitCode> {
+  const { vm } = await runTo(io, file, o);
+  const memslots = vm.observe.memslots();
+  io.out(o.format === 'text' ? formatMemslots(memslots) : toJson({ memslots }));
+  return ExitCode.Ok;
+}
+
+/** A line for each slot. */
+function formatMemslots(slots: readonly MemslotUse[]): string {
+  const head = ['id', 'guest-physical', 'size', 'hva', 'flags', 'guest_memfd', 'dirty', '4K', '2M', '1G'];
+  const rows = slots.map(({ id, gpa, size, hva, leaves, dirtyPages, ...slot }) => [
+    String(id),
+    `${hex(gpa)}-${hex(gpa + BigInt(size))}`,
+    formatSize(size),
+    hex(hva),
+    [slot.dirtyLog ? 'log-dirty-pages' : '', slot.readonly ? 'readonly' : ''].filter(Boolean).join(' ') ||
+      '-',
+    fileText(slot),
+    dirtyPages === undefined ? '-' : String(dirtyPages),
+    ...[leaves['4k'], leaves['2m'], leaves['1g']].map(String),
+  ]);
+  const width = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)));
+  const isNumber = [true, false, true, false, false, false, true, true, true, true];
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => (isNumber[i] ? cell.padStart(width[i] ?? 0) : cell.padEnd(width[i] ?? 0)))
+      .join('  ')
+      .trimEnd();
+  return `${[head, ...rows].map(line).join('\n')}\n`;
+}
+
+/** The guest_memfd of a slot: its descriptor, and where in it the slot begins. */
+function fileText({ guestMemfd, guestMemfdOffset, fd }: Partial<MemslotUse>): string {
+  if (guestMemfd === undefined) return '-';
+  if (guestMemfd === 'closed') return 'closed';
+  return `${fd === undefined ? 'no fd' : `fd ${fd}`} +${hex(guestMemfdOffset ?? 0)}`;
 }
 
 export async function walkCommand(

@@ -10,7 +10,13 @@ import { type ConformOptions, conformCommand, conformKinds } from './conform-com
 import { type CoreOptions, coreCommand } from './core-command.ts';
 import { type DecodeOptions, decodeCommand, decodeFormats, decodeHelp } from './decode-command.ts';
 import { ExitCode, formatError } from './diagnostics.ts';
-import { eventsCommand, type InspectOptions, smapsCommand, walkCommand } from './inspect-commands.ts';
+import {
+  eventsCommand,
+  type InspectOptions,
+  memslotsCommand,
+  smapsCommand,
+  walkCommand,
+} from './inspect-commands.ts';
 import { colorsFor, type Io } from './io.ts';
 import { toJson } from './json.ts';
 import {
@@ -175,6 +181,14 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
     .action(async (file: string, options: PageTypesCommandOptions) =>
       done(await pageTypesCommand(io, file, options)),
     );
+
+  inspect(
+    'memslots <file>',
+    'KVM’s memslots: what is behind them, their SLAT leaves by size, pages in their dirty logs',
+    ['text', 'json'],
+    'memslots builtin:memslots --at 20',
+    'memslots builtin:pre-copy --vm source --format json',
+  ).action(async (file: string, options: InspectOptions) => done(await memslotsCommand(io, file, options)));
 
   inspect(
     'walk <file>',

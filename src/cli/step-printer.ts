@@ -1,5 +1,6 @@
 // What `slatbox run` prints of each step. Later rounds of a repeat, or of `each`, look much like the first: they are folded
 // into one line.
+import type { MigrationRound } from '../machine.ts';
 import type { StepResult } from '../scenario/result.ts';
 import type { ScenarioRun } from '../scenario/run.ts';
 import { formatSize } from '../size.ts';
@@ -61,6 +62,7 @@ export class StepPrinter {
       expectations.length === 0 ? (unexpected ? c.yellow('!') : ' ') : ok ? c.green('✓') : c.red('✗');
     const shown = kind === 'expect' ? `expect ${text}` : `${title.padEnd(36)}  ${text}`;
     this.#io.out(`${head}${mark} ${shown.trimEnd()}\n`);
+    if (result.rounds) this.#io.out(roundTable(result.rounds, ' '.repeat(this.#labelWidth + 3)));
     if (!ok) {
       const indent = ' '.repeat(this.#labelWidth + 3);
       for (const e of expectations.filter((e) => !e.ok)) {
@@ -106,6 +108,19 @@ function way(bytes: readonly number[]): string {
   const most = bytes.reduce((high, n) => Math.max(high, n), 0);
   const ends = `${formatSize(bytes[0] ?? 0)} → … → ${formatSize(bytes.at(-1) ?? 0)}`;
   return most > Math.max(bytes[0] ?? 0, bytes.at(-1) ?? 0) ? `${ends}, at most ${formatSize(most)}` : ends;
+}
+
+/** Of a migration: what each round had to do, and what the guest did meanwhile. */
+function roundTable(rounds: readonly MigrationRound[], indent: string): string {
+  const head = ['round', 'pages', 'copied', 'written meanwhile'];
+  const rows = rounds.map(({ pages, copied, dirtied }, i) => [
+    i === rounds.length - 1 ? 'stopped' : String(i + 1),
+    ...[pages, copied, dirtied].map(String),
+  ]);
+  const width = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    `${indent}${row.map((cell, i) => cell.padStart(width[i] ?? 0)).join('  ')}\n`;
+  return [head, ...rows].map(line).join('');
 }
 
 export const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;

@@ -5,11 +5,12 @@ import { gpa as gpaOf, hva as hvaOf, PAGE_SIZE } from '../address.ts';
 import { kernelPageSize } from '../backing.ts';
 import { SCRATCH, SCRATCH_SIZE, VM_RSS } from '../core/layout.ts';
 import { SlatboxError } from '../errors.ts';
-import type { AddressLike, Counters, Lens, PageBacking, Vma, Walk } from '../types.ts';
+import type { AddressLike, Counters, Lens, MemslotUse, PageBacking, Vma, Walk } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { coreDump } from './core-dump.ts';
 import type { CoreDump, CoreDumpOptions } from './core-types.ts';
 import { readCounters } from './counters.ts';
+import { readMemslots } from './memslots.ts';
 import { readPage } from './page.ts';
 import { pageTypesText, readPageTypes } from './page-types.ts';
 import { readPagemap, readRuns } from './pagemap.ts';
@@ -19,7 +20,7 @@ import { readStatus, statusText } from './status.ts';
 import { readRollup, readVmas } from './vmas.ts';
 import { readWalk } from './walk.ts';
 
-const LENSES: readonly Lens[] = ['backing', 'slat', 'protection'];
+const LENSES: readonly Lens[] = ['backing', 'slat', 'protection', 'attributes'];
 
 export class Observe {
   readonly #vm: Vm;
@@ -117,6 +118,11 @@ export class Observe {
     for (let i = 0; i < pages; i++)
       out += String.fromCharCode(core.x.pageLetter(this.#vm.ptr, first + BigInt(i)));
     return out;
+  }
+
+  /** KVM's slots by guest-physical address, each with its SLAT leaves and the pages of its dirty log. */
+  memslots(): MemslotUse[] {
+    return readMemslots(this.#vm);
   }
 
   walk(gpa: AddressLike): Walk {

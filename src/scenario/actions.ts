@@ -5,8 +5,11 @@ import { SlatboxError } from '../errors.ts';
 import type { RequestMethod, RequestName } from '../requests.ts';
 import type { PlainStep, Program } from '../threads/program.ts';
 import { core, fileWrite, freeReport, ksmScan } from './host-actions.ts';
+import { performKvm } from './kvm-actions.ts';
+import { isKvmStep } from './kvm-titles.ts';
+import { performMigrate } from './migrate-action.ts';
 import { isRequest, type Outcome, ofWalk, outcomeOf, titleOf } from './outcome.ts';
-import type { ScenarioVm } from './port.ts';
+import type { ScenarioVm, ScenarioVms } from './port.ts';
 import type { Action } from './scenario.ts';
 
 type Size = 1 | 2 | 4 | 8;
@@ -21,9 +24,18 @@ function bdfNumber(text: string): number {
 const method = (name: RequestName): RequestMethod =>
   name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as RequestMethod;
 
+/** What an action may need besides its own VM. */
+export interface Around {
+  readonly vms: ScenarioVms;
+  /** The descriptor that an earlier step has made, by that step's id; undefined where it has not. */
+  readonly fdOf: (name: string) => number | undefined;
+}
+
 /** Does the action, all but `note`, `sample`, `expect` and `parallel`. */
-export function perform(action: Action, vm: ScenarioVm): Outcome {
+export function perform(action: Action, vm: ScenarioVm, around: Around): Outcome {
   const { kind, args: a } = action;
+  if (kind === 'migrate') return performMigrate(a, vm, around.vms);
+  if (isKvmStep(kind)) return performKvm(kind, a, vm, around.fdOf);
   switch (kind) {
     case 'pci.write': {
       vm.pci.configWrite(bdfNumber(a.bdf ?? PVMEMCONTROL), a.off, a.size || 4, Number(a.val));
@@ -54,9 +66,9 @@ export function perform(action: Action, vm: ScenarioVm): Outcome {
   }
 }
 
-/** SLB-029, a driver that cannot send, is the guest's own doing here: it may have locked its buffer away. */
+/** The guest's own doing: a driver that cannot send, since its buffer is locked away (SLB-029); a split lock (SLB-022). */
 export function unsent(title: string, error: unknown): Outcome {
-  if (!(error instanceof SlatboxError) || error.code !== 'SLB-029') throw error;
+  if (!(error instanceof SlatboxError) || !['SLB-022', 'SLB-029'].includes(error.code)) throw error;
   return { title, text: error.message, fields: { ok: false } };
 }
 
@@ -81,6 +93,8 @@ export function stepOf({ kind, args: a }: Action, vm: ScenarioVm): PlainStep {
       return { store: { gpa, size: (a.size || 8) as Size, val: a.val } };
     case 'fetch':
       return { fetch: { gpa } };
+    case 'fetch-add':
+      return { fetchAdd: { gpa, size: (a.size || 8) as Size, val: a.val } };
     case 'request':
       return { request: { func: a.func, gpa, len, arg } };
     case 'mmio.read':

@@ -26,6 +26,10 @@ function ofOne(before: Counters, after: Counters): string[] {
   for (const [name, label] of MEMORY) {
     if (change(name) !== 0) parts.push(way(label, before[name] ?? 0, after[name] ?? 0));
   }
+  // Memory that comes or goes otherwise than by what the VMM maps: private pages, what a file or a huge page holds.
+  const used = change('pool.used');
+  if (used !== 0 && used !== change('host.rss') + change('host.hugetlb'))
+    parts.push(way('host memory', before['pool.used'] ?? 0, after['pool.used'] ?? 0));
   return parts;
 }
 

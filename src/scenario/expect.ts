@@ -43,7 +43,8 @@ function numberOf(spec: ScalarSpec, key: string): bigint | undefined {
 }
 
 function equals(spec: ScalarSpec, actual: FieldValue, key: string): boolean {
-  if (!isNumeric(actual)) return spec === actual;
+  // Text that is digits alone comes out of YAML as a number.
+  if (!isNumeric(actual)) return spec === actual || (typeof spec === 'number' && String(spec) === actual);
   const wanted = numberOf(spec, key);
   return wanted !== undefined && wanted === BigInt(actual);
 }

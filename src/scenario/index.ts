@@ -5,6 +5,7 @@ export { type Builtin, builtin, builtins } from './builtins/index.ts';
 export { isBytes } from './counters.ts';
 export type { Expectation } from './expect.ts';
 export { type FlatStep, flatten } from './flatten.ts';
+export { isKvmStep, kvmTitle } from './kvm-titles.ts';
 export { createMachine, type MachineBuild } from './machine.ts';
 export { sizeText } from './outcome.ts';
 export type { ScenarioVm, ScenarioVms } from './port.ts';

@@ -2,6 +2,7 @@
 // vCPU's own thread did, so it is described here once.
 import { Errno } from '../../assembly/abi/errno.ts';
 import { hex } from '../address.ts';
+import type { MigrationRound } from '../machine.ts';
 import { REQUESTS, type RequestName } from '../requests.ts';
 import type { ProgramResult } from '../threads/program.ts';
 import type { Access, Exit, LoopEnd, Response, Verified, Walk } from '../types.ts';
@@ -19,6 +20,8 @@ export interface Outcome {
   readonly fields: Fields;
   readonly exit?: Exit;
   readonly response?: Response;
+  /** Of migrate. */
+  readonly rounds?: readonly MigrationRound[];
   /** Of verify: whether it held. */
   readonly holds?: boolean;
 }
@@ -28,7 +31,12 @@ export const isRequest = (kind: string): kind is RequestName =>
 
 export const errnoText = (errno: number): string =>
   errno === 0 ? 'ok' : `${Errno[errno] ?? 'errno'} (${errno})`;
-const exitText = (exit: Exit | undefined): string => (exit ? `exit ${exit.reason} at ${hex(exit.gpa)}` : '');
+/** Of MEMORY_FAULT with the kind that the guest wanted. */
+const exitText = (exit: Exit | undefined): string =>
+  exit
+    ? `exit ${exit.reason} at ${hex(exit.gpa)}${exit.reason === 'MEMORY_FAULT' ? kindText(exit.flags) : ''}`
+    : '';
+const kindText = (flags: bigint): string => (flags === 0n ? ', as shared' : ', as private');
 
 /** `1G`, `4K`, `0x1234`: a number as a scenario would write it. */
 export function sizeText(n: bigint): string {
@@ -51,7 +59,13 @@ const withSize = (a: Args, size: number): string =>
 function ofExit(exit: Exit | undefined, more: Fields = {}): Pick<Outcome, 'fields' | 'text' | 'exit'> {
   return {
     text: exitText(exit),
-    fields: { exit: exit?.reason ?? 'none', ok: exit === undefined, ...(exit && { gpa: exit.gpa }), ...more },
+    fields: {
+      exit: exit?.reason ?? 'none',
+      ok: exit === undefined,
+      ...(exit && { gpa: exit.gpa }),
+      ...(exit?.reason === 'MEMORY_FAULT' && { flags: exit.flags }),
+      ...more,
+    },
     ...(exit && { exit }),
   };
 }
@@ -136,6 +150,8 @@ export function titleOf({ kind, args: a }: Action): string {
       return `load ${withSize(a, a.size || 8)}`;
     case 'store':
       return `store ${withSize(a, a.size || 8)}: ${hex(a.val)}`;
+    case 'fetch-add':
+      return `fetch-add ${withSize(a, a.size || 8)}: ${hex(a.val)}`;
     case 'fetch':
       return `fetch at ${hex(a.gpa)}`;
     case 'request':
@@ -166,6 +182,7 @@ function said({ kind }: Action, result: ProgramResult): Said {
     case 'write':
       return ofExit(result as Exit | undefined);
     case 'load':
+    case 'fetch-add':
     case 'mmio.read':
       return ofAccess(result as Access, true);
     case 'store':

@@ -1,7 +1,10 @@
 // What a scenario needs of its VMs and of the host below them. `Vm` of machine.ts fits.
+import type { Guest } from '../guest/guest.ts';
 import type { CoreDump, CoreDumpOptions } from '../observe/core-types.ts';
 import type { Program, ProgramResult } from '../threads/program.ts';
 import type { AddressLike, Counters, DeviceSnapshot, Walk } from '../types.ts';
+import type { Kvm } from '../vmm/kvm.ts';
+import type { Process } from '../vmm/process.ts';
 
 /** Results by vCPU and step. */
 export type LaneResults = readonly (readonly ProgramResult[])[];
@@ -21,12 +24,37 @@ export interface ScenarioVm {
     configWrite(bdf: number, offset: number, size: number, value: number): unknown;
   };
   readonly device: { snapshot(): DeviceSnapshot };
-  readonly vmm: {
-    hvaOf(gpa: AddressLike): bigint | undefined;
-    /** errno of Linux. */
-    discard(hva: bigint, len: bigint): number;
-    fileWrite(hva: bigint, len: bigint, byte: number): { readonly errno: number; readonly bytes: number };
-  };
+  readonly kvm: Pick<
+    Kvm,
+    | 'memslots'
+    | 'enableCap'
+    | 'setUserMemoryRegion'
+    | 'setUserMemoryRegion2'
+    | 'getDirtyLog'
+    | 'clearDirtyLog'
+    | 'createGuestMemfd'
+    | 'setMemoryAttributes'
+    | 'setMemoryAttributes2'
+  >;
+  readonly guest: Pick<Guest, 'mapGpaRange'>;
+  readonly vmm: Pick<
+    Process,
+    | 'hvaOf'
+    | 'discard'
+    | 'fileWrite'
+    | 'mmap'
+    | 'munmap'
+    | 'pin'
+    | 'unpin'
+    | 'mprotect'
+    | 'madvise'
+    | 'fallocate'
+    | 'close'
+    | 'load'
+    | 'store'
+    | 'readPage'
+    | 'writePage'
+  >;
   readonly observe: {
     counters(): Counters;
     walk(gpa: AddressLike): Walk;

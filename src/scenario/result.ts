@@ -1,4 +1,5 @@
 // What a run says of each step: plain values, the same in JSON, in a page and for a library user.
+import type { MigrationRound } from '../machine.ts';
 import type { Counters, Exit, Response } from '../types.ts';
 import type { Expectation } from './expect.ts';
 import type { Fields } from './outcome.ts';
@@ -38,6 +39,8 @@ export interface StepResult {
   readonly fields: Fields;
   readonly response?: Response;
   readonly exit?: Exit;
+  /** Of migrate. */
+  readonly rounds?: readonly MigrationRound[];
   /** Of parallel: by vCPU and step. */
   readonly lanes?: readonly (readonly LaneResult[])[];
 }

@@ -1,6 +1,6 @@
 // One run of a scenario on its VMs, a step at a time. The same in the command line and in a page's worker.
 // Time travel is the host's (checkpoint, restore); `save` and `load` take the run's own state along.
-import { perform } from './actions.ts';
+import { type Around, perform } from './actions.ts';
 import { changesText } from './changes.ts';
 import { type Expectation, match } from './expect.ts';
 import { type FlatStep, flatten } from './flatten.ts';
@@ -66,6 +66,12 @@ export class ScenarioRun {
   get done(): boolean {
     return this.#position >= this.steps.length;
   }
+  get #around(): Around {
+    return {
+      vms: this.#vms,
+      fdOf: (name) => this.#results.get(name)?.fields.fd as number | undefined,
+    };
+  }
   /** Expectations so far. */
   get passed(): number {
     return this.#passed;
@@ -95,7 +101,7 @@ export class ScenarioRun {
     if (action.kind === 'parallel') {
       return this.#ended(step, this.#together(before, action, performInTurns(action, vm), 'in turns'));
     }
-    return this.#ended(step, this.#alone(before, { action, outcome: perform(action, vm) }));
+    return this.#ended(step, this.#alone(before, { action, outcome: perform(action, vm, this.#around) }));
   }
 
   /** As `step`, but the vCPUs of a `parallel` step run at the same time where the VM has threads. */
@@ -161,9 +167,9 @@ export class ScenarioRun {
   }
 
   #alone(before: Snapshot, done: Done): Effect {
-    const { title, text, fields, response, exit } = done.outcome;
+    const { title, text, fields, response, exit, rounds } = done.outcome;
     const effect = this.#effect(before, done.action, [done], title, text, fields);
-    return { ...effect, ...(response && { response }), ...(exit && { exit }) };
+    return { ...effect, ...(response && { response }), ...(exit && { exit }), ...(rounds && { rounds }) };
   }
 
   #together(before: Snapshot, action: Action, lanes: readonly (readonly Done[])[], how: string): Effect {

@@ -5,8 +5,10 @@ import type { RequestName } from '../requests.ts';
 import { parseInteger } from '../size.ts';
 import { flatten } from './flatten.ts';
 import type { IntegerSpec, ScalarSpec } from './format.ts';
+import { type KvmArgs, kvmArgs } from './kvm-args.ts';
 import { type Params, substitute } from './params.ts';
 import type { Conditions } from './schema.ts';
+import type { kvmSteps } from './schema-kvm.ts';
 import type { MachineSpec } from './schema-machine.ts';
 import { semanticProblems } from './semantics.ts';
 import { Source } from './source.ts';
@@ -23,6 +25,7 @@ export type ActionKind =
   | 'load'
   | 'store'
   | 'fetch'
+  | 'fetch-add'
   | 'request'
   | 'mmio.write'
   | 'mmio.read'
@@ -33,6 +36,7 @@ export type ActionKind =
   | 'free-report'
   | 'ksm.scan'
   | 'core'
+  | keyof typeof kvmSteps
   | 'sample'
   | 'parallel'
   | 'note'
@@ -61,6 +65,8 @@ export interface Args {
   readonly bdf: string | undefined;
   readonly id: string | undefined;
   readonly as: string | undefined;
+  /** Of the steps in schema-kvm.ts. */
+  readonly kvm: KvmArgs;
   /** The text of note and sample. */
   readonly note: string;
   /** Of parallel: what each vCPU does, the first list vCPU 0. */
@@ -213,6 +219,7 @@ function toArgs(kind: string, value: unknown): Args {
     vm: plain.vm as string | undefined,
     passes: (plain.passes as number | undefined) ?? DEFAULT_PASSES,
     filter: plain.filter === undefined ? undefined : Number(integer('filter')),
+    kvm: kvmArgs(plain),
     write: plain.write === true,
     bytes: Uint8Array.from((plain.bytes as number[] | undefined) ?? []),
     bdf: plain.bdf as string | undefined,

@@ -1,7 +1,7 @@
 // `machine` of a scenario file: the host, and the VMs on it.
 import Type from 'typebox';
 import { BACKINGS } from '../backing.ts';
-import type { BackingKind } from '../types.ts';
+import type { BackingKind, GmemProfileName } from '../types.ts';
 import { type IntegerSpec, integer, MAX_CPUS, object, small } from './format.ts';
 
 /** VMs that a host has room for, VM_MAX of the engine. */
@@ -40,6 +40,21 @@ const vmOptions = {
   ),
   swapLimit: Type.Optional(
     integer('memory.swap.max of the VM: how much swap it may have; left out: no limit'),
+  ),
+  vmType: Type.Optional(
+    small(0, 1, 'KVM_CREATE_VM: 0 an ordinary VM, 1 KVM_X86_SW_PROTECTED_VM, which has private memory'),
+  ),
+  gmemProfile: Type.Optional(
+    Type.Enum(['A', 'B', 'C', 'D'], {
+      description:
+        'generation of guest_memfd: A first posting, B Linux 6.8, C Linux 6.18 (the host may map it), D conversion on the file',
+    }),
+  ),
+  physBits: Type.Optional(small(32, 52, 'width of guest-physical addresses, 46 if left out')),
+  pml: Type.Optional(
+    Type.Boolean({
+      description: 'dirty logs by page-modification logging, as if left out; else by write protection',
+    }),
   ),
   memlock: Type.Optional(integer('RLIMIT_MEMLOCK of an unprivileged VMM; left out: privileged')),
   device: Type.Optional(
@@ -88,6 +103,10 @@ export type VmSpec = Partial<
     backing: { kind: BackingKind };
     vmaNames: boolean;
     maxMapCount: number;
+    vmType: 0 | 1;
+    gmemProfile: GmemProfileName;
+    physBits: number;
+    pml: boolean;
     device: { pvmemcontrol?: { abi?: 'pvmemcontrol' | 'memctl' } };
   }
 >;

@@ -16,6 +16,7 @@ import {
   small,
   strict,
 } from './format.ts';
+import { kvmSteps } from './schema-kvm.ts';
 import { Machine, VmOfMachine } from './schema-machine.ts';
 
 const gpa = integer('guest-physical address');
@@ -105,6 +106,10 @@ const actions = {
     { gpa, size: Type.Optional(accessSize), val, ...common },
     'one store, 8 bytes if no size is given',
   ),
+  'fetch-add': object(
+    { gpa, size: Type.Optional(accessSize), val, as, ...common },
+    'lock xadd: adds to what is there, which is the value; 8 bytes if no size is given',
+  ),
   fetch: object({ gpa, ...common }, 'one instruction fetch'),
   ...requestSteps,
   request: object(
@@ -163,6 +168,7 @@ const actions = {
     },
     'what a core file of the VMM would have of the range, or of all guest RAM; changes nothing',
   ),
+  ...kvmSteps,
   sample: Type.String({
     description: 'a name for this moment: a row in the table of host memory that `run` prints',
   }),

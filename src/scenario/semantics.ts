@@ -5,7 +5,9 @@ import { parseInteger } from '../size.ts';
 import { COUNTERS } from './counters.ts';
 import type { IntegerSpec, ScalarSpec } from './format.ts';
 import type { Conditions } from './schema.ts';
+import { kvmSteps } from './schema-kvm.ts';
 import type { MachineSpec } from './schema-machine.ts';
+import { type KvmContext, kvmStep } from './semantics-kvm.ts';
 import type { Path, Source } from './source.ts';
 import { suggestion } from './suggest.ts';
 import { describePath, inFileOrder } from './validate.ts';
@@ -28,10 +30,16 @@ const LIMITS: Readonly<Record<string, bigint>> = {
   'core.len': GPA_SPACE,
   'core.filter': 0xffff_ffffn,
   'read.len': 1n << 20n,
+  'dirty-log.clear.first': 2n ** 40n,
+  'dirty-log.clear.count': 0x7fff_ffffn,
+  'migrate.len': GPA_SPACE,
   'mmio.read.off': 0xffff_ffffn,
   'mmio.write.off': 0xffff_ffffn,
 };
-const INTEGERS = ['gpa', 'len', 'arg', 'func', 'val', 'off', 'advance', 'filter'];
+const INTEGERS = [
+  ...['gpa', 'len', 'arg', 'func', 'val', 'off', 'advance', 'filter'],
+  ...['hva', 'alias', 'offset', 'first', 'count'],
+];
 const MACHINE_SIZES = ['memory', 'pool', 'swap', 'memoryLimit', 'swapLimit', 'memlock'];
 const VM_NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 /** What a name of `expect` may begin with already, so no VM and no result of several VMs can. */
@@ -39,6 +47,7 @@ const TAKEN = new Set([...COUNTERS.map((key) => key.split('.')[0] as string), 'c
 /** What a named result may have behind its dot. */
 export const FIELDS = [
   ...['errno', 'code', 'value', 'arg0', 'arg1', 'exit', 'ok', 'pages', 'gpa'],
+  ...['fd', 'offset', 'list', 'flags', 'signal', 'rounds', 'downtime', 'converged', 'identical'],
   ...['mapped', 'level', 'page', 'read', 'write', 'execute', 'hpa'],
   ...[
     'bytes',
@@ -74,8 +83,8 @@ type Raw = Readonly<Record<string, unknown>>;
 export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] {
   const problems: SlatboxError[] = [];
   const machine = (scenario.machine ?? {}) as Raw;
-  const wrong = (path: Path, text: string, hint?: string): void => {
-    problems.push(new SlatboxError('SLB-013', `${describePath(path)}: ${text}`, hint, source.place(path)));
+  const wrong = (path: Path, text: string, hint?: string, code: SlatboxError['code'] = 'SLB-013'): void => {
+    problems.push(new SlatboxError(code, `${describePath(path)}: ${text}`, hint, source.place(path)));
   };
   const u64 = (value: unknown, path: Path, max = U64_MAX): void => {
     if (value === undefined) return;
@@ -92,6 +101,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
   const specs = vmSpecs(machine as MachineSpec);
   const vms = [...specs.keys()];
   const named = new Set<string>();
+  const kvm: KvmContext = { wrong, files: new Map(), vms };
   visit(scenario.steps as Raw[], ['steps'], vms.slice(0, 1));
   const steps = count(scenario.steps as Raw[], vms.length);
   if (steps > MAX_STEPS) {
@@ -164,7 +174,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
       const [kind, value] = Object.entries(step)[0] as [string, Raw];
       const at = [...path, i, kind];
       if (kind === 'repeat') laneSteps(value.steps as Raw[], [...at, 'steps'], cpu);
-      else if (NOT_PARALLEL.includes(kind))
+      else if (NOT_PARALLEL.includes(kind) || kind in kvmSteps)
         wrong(at, `${kind} is not for one vCPU`, 'put it before or behind the parallel step');
       else if (value.cpu !== undefined)
         wrong([...at, 'cpu'], `this list is that of cpu ${cpu}`, 'leave cpu out');
@@ -188,6 +198,7 @@ export function semanticProblems(scenario: Raw, source: Source): SlatboxError[] 
         'a VMM would punch holes in the file behind the private mapping: not modelled',
       );
     }
+    if (kind in kvmSteps) kvmStep(kind, args, at, on, kvm);
     for (const key of INTEGERS) u64(args[key], [...at, key], LIMITS[`${kind}.${key}`]);
     if (args.size !== undefined && ![1, 2, 4, 8].includes(args.size as number)) {
       wrong([...at, 'size'], `${args.size} is not an access size`, 'an access has 1, 2, 4 or 8 bytes');

@@ -1,6 +1,6 @@
 // Programs as callers write them to ops. Everything that can be wrong is found here, before a vCPU has moved.
 import { Func } from '../../assembly/abi/pvmemcontrol.ts';
-import { gpa as gpaOf } from '../address.ts';
+import { gpa as gpaOf, hex } from '../address.ts';
 import { SlatboxError } from '../errors.ts';
 import { requestCode } from '../guest/requests.ts';
 import { checkedSize } from '../guest/vcpu.ts';
@@ -29,6 +29,7 @@ const ARGUMENTS: Readonly<Record<string, readonly [needed: readonly string[], mo
   load: [['gpa'], ['size']],
   store: [['gpa', 'val'], ['size']],
   fetch: [['gpa']],
+  fetchAdd: [['gpa', 'val'], ['size']],
   touch: [
     ['gpa', 'len'],
     ['write', 'byte'],
@@ -73,6 +74,10 @@ function compileStep(step: ProgramStep, abi: AbiName): ProgramOp {
       return compilePlain(plain, its, abi);
     }),
   };
+  const adds = repeat.ops.find((op) => op.kind === 'fetchAdd');
+  if (adds && (repeat.advance % BigInt(adds.size) !== 0n || repeat.span % BigInt(adds.size) !== 0n)) {
+    throw new SlatboxError('SLB-022', 'a fetchAdd that advances', 'by multiples of its size');
+  }
   return repeat;
 }
 
@@ -109,6 +114,9 @@ function compilePlain(kind: string, args: Args, abi: AbiName): Op {
     const call = FUNCS.get(args.call as string);
     if (!call) throw wrong(`vmm: there is no call ${args.call}`, [...FUNCS.keys()].slice(1).join(', '));
     return { ...common, kind, func: BigInt(call) };
+  }
+  if (kind === 'fetchAdd' && common.gpa % BigInt(common.size) !== 0n) {
+    throw new SlatboxError('SLB-022', `a fetchAdd at ${hex(common.gpa)}`, 'a multiple of its size');
   }
   // Loops count pages and bytes as numbers.
   parseSize(common.len, 'len');

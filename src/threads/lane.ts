@@ -70,6 +70,8 @@ export class Lane {
         return vcpu.load(gpa, op.size);
       case 'store':
         return vcpu.store(gpa, op.size, op.value);
+      case 'fetchAdd':
+        return vcpu.fetchAdd(gpa, op.size, op.value);
       case 'fetch':
         return vcpu.fetch(gpa);
       case 'touch':

@@ -4,6 +4,7 @@ export type OpKind =
   | 'load'
   | 'store'
   | 'fetch'
+  | 'fetchAdd'
   | 'touch'
   | 'fill'
   | 'verify'
@@ -19,9 +20,9 @@ export interface Op {
   readonly kind: OpKind;
   readonly gpa: bigint;
   readonly len: bigint;
-  /** Of load and store. */
+  /** Of load, store and fetchAdd. */
   readonly size: 1 | 2 | 4 | 8;
-  /** Value of a store, `arg` of a request. */
+  /** Value of a store or a fetchAdd, `arg` of a request. */
   readonly value: bigint;
   readonly byte: number;
   readonly isWrite: boolean;

@@ -23,6 +23,8 @@ interface Accesses {
   /** One access of `size` bytes, 8 if not given. */
   readonly load: At & { readonly size?: AccessSize };
   readonly store: At & { readonly size?: AccessSize; readonly val: Value };
+  /** A locked addition at a multiple of its size; `value` is what was there. */
+  readonly fetchAdd: At & { readonly size?: AccessSize; readonly val: Value };
   /** An instruction fetch, of one byte. */
   readonly fetch: At;
   /** One byte of each page: loaded, or stored with `write` (value `byte`, default 1). */
@@ -79,7 +81,11 @@ export interface RepeatEnd {
 /** What a step comes back as: what the function of the same name returns. Of `vmm` the errno, a number. */
 export type ResultOf<S> = S extends { readonly repeat: unknown }
   ? RepeatEnd
-  : S extends { readonly load: unknown } | { readonly store: unknown } | { readonly fetch: unknown }
+  : S extends
+        | { readonly load: unknown }
+        | { readonly store: unknown }
+        | { readonly fetch: unknown }
+        | { readonly fetchAdd: unknown }
     ? Access
     : S extends { readonly touch: unknown } | { readonly fill: unknown }
       ? LoopEnd

@@ -22,10 +22,11 @@ function said(op: Op, gpa: bigint, result: PlainResult): Said {
   switch (op.kind) {
     case 'load':
     case 'store':
+    case 'fetchAdd':
     case 'fetch': {
       const access = result as Access;
       if (!access.ok) return { last: access.exit.reason, adds: 0n };
-      return { last: undefined, adds: op.kind === 'load' ? access.value : 0n };
+      return { last: undefined, adds: op.kind === 'load' || op.kind === 'fetchAdd' ? access.value : 0n };
     }
     case 'touch': {
       const { pages, exit } = result as LoopEnd;

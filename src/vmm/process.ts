@@ -95,6 +95,20 @@ export class Process {
     return { ok: true, value: byte };
   }
 
+  /** A copy of the page that contains hva, or the signal. */
+  readPage(hva: AddressLike): Uint8Array | Extract<HostAccess, { ok: false }> {
+    const at = this.#access(hvaOfLike(hva) & ~4095n, 0);
+    return typeof at === 'number' ? this.#vm.host.core.u8.slice(at, at + 4096) : at;
+  }
+
+  /** Writes the 4096 bytes of the page that contains hva. */
+  writePage(hva: AddressLike, bytes: Uint8Array): HostAccess {
+    const at = this.#access(hvaOfLike(hva) & ~4095n, 1);
+    if (typeof at !== 'number') return at;
+    this.#vm.host.core.u8.set(bytes, at);
+    return { ok: true, value: bytes[0] as number };
+  }
+
   /** Writes all 4096 bytes of the page that contains hva. */
   fillPage(hva: AddressLike, byte: number): HostAccess {
     const at = this.#access(hvaOfLike(hva) & ~4095n, 1);

@@ -7,6 +7,7 @@ import { type BrowserContext, chromium, type Locator, type Page } from 'playwrig
 import { build, type PreviewServer, preview } from 'vite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CHROMIUM_FLAGS, findChromium } from '../../scripts/find-chromium.mjs';
+import { builtin, createMachine, loadScenario, ScenarioRun } from '../../src/scenario/index.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'slatbox-page-'));
@@ -158,6 +159,56 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(() => textOf(twin)).toContain('0x90000002 MiBmapped writable, huge entry');
   });
 
+  it('private and shared: the map marks memory that is there twice, in the engine’s words', async () => {
+    await open('#s=private-shared&t=14&lens=attributes&sel=0x2000000+0x800000');
+    await atStep(14);
+    await rssIs('4 MiB');
+    await eventually(() => textOf(page.locator('[data-counter="used"] dd').first())).toBe('8 MiB');
+    await page.locator('#memory-map').focus();
+    for (const key of ['f', 'v']) await page.keyboard.press(key);
+    const twin = page.getByRole('region', { name: 'The map as text' });
+    await eventually(() => twin.getByRole('row').allTextContents()).toEqual([
+      'fromlengthAttributes',
+      '0x20000004 MiBboth: memory twice',
+      '0x24000004 MiBshared, nothing there',
+    ]);
+    const behind = page.getByRole('region', { name: 'Behind the page' });
+    await eventually(() => textOf(behind)).toContain('private: the guest sees the slot’s guest_memfd');
+    await press('To the end');
+    await page.keyboard.press('4');
+    await eventually(() => page.getByRole('radio', { name: 'Attributes' }).getAttribute('aria-checked')).toBe(
+      'true',
+    );
+  });
+
+  it('slots: a row is chosen by keyboard, and map and walk follow; they change with each step', async () => {
+    await open('#s=memslots&t=26');
+    await atStep(26);
+    await tab('Slots');
+    const table = page.getByRole('grid', { name: 'Memslots' });
+    await eventually(() => table.getByRole('row').count()).toBe(4);
+    const row = table.getByRole('row', { name: '6', exact: true });
+    expect(await textOf(row)).toMatch(/^60x3000000-0x31000001 MiB.*read-only/);
+    await row.focus();
+    await page.keyboard.press('Enter');
+    await eventually(hash).toContain('sel=0x3000000+0x100000');
+    await press('To the start');
+    await eventually(() => table.getByRole('row').count()).toBe(2);
+  });
+
+  it('exits: each with its address as a link, and a sentence', async () => {
+    await open('#s=memslots&t=39');
+    await atStep(39);
+    await tab('Exits');
+    const exits = page.getByRole('list', { name: 'Exits' }).getByRole('listitem');
+    await eventually(() => textOf(exits.last())).toContain('EFAULT');
+    expect(await textOf(exits.last())).toContain('the mapping behind the slot forbids the access');
+    const all = await exits.allInnerTexts();
+    expect(all.filter((t) => /INTERNAL_ERROR/.test(t)).length).toBe(1);
+    await exits.last().getByRole('button', { name: 'go to 0x4000000' }).click();
+    await eventually(hash).toContain('sel=0x4000000+0x1000');
+  });
+
   it('hugetlb: counted apart from RSS, and a part of a page is not given back', async () => {
     await open('#s=partial-huge-pages&t=145&vm=hugetlb&sel=0x8080000+4K');
     await atStep(145);
@@ -228,6 +279,28 @@ describe('page', { timeout: 60_000 }, () => {
     await atStep(18);
     await rssIs('100 KiB');
     await eventually(hash).toContain('do=17:touch_1M_64K_--write_--vm_private');
+  });
+
+  it.each([
+    'memslots',
+    'dirty-log',
+    'pre-copy',
+    'private-shared',
+    'in-place-conversion',
+    'mapped-guest-memfd',
+  ])('%s ends with the digest that it has in Node', async (name) => {
+    const scenario = loadScenario(builtin(name)?.text ?? '');
+    const vms = await createMachine(scenario.machine);
+    const run = new ScenarioRun(scenario, vms);
+    while (run.step());
+    await open(`#s=${name}&t=${run.steps.length}`);
+    await atStep(run.steps.length);
+    await tab('Console');
+    const input = page.getByRole('textbox', { name: 'Console' });
+    await input.fill('digest');
+    await input.press('Enter');
+    const log = page.getByRole('log', { name: 'Console output' });
+    await eventually(() => textOf(log)).toContain([...vms.values()][0]?.host.digest() ?? 'none');
   });
 
   it('runs every scenario that it offers', async () => {
@@ -403,9 +476,14 @@ describe('page', { timeout: 60_000 }, () => {
     await atStep(0);
   });
 
-  it.each(['guard-pages', 'memory-file'])('%s: everything that can be operated has a name', async (name) => {
+  it.each([
+    'guard-pages',
+    'memory-file',
+    'memslots',
+    'private-shared',
+  ])('%s: everything that can be operated has a name', async (name) => {
     await open(`#s=${name}&t=10`);
-    for (const name of ['Walk', 'Device', 'VMAs', 'Counters', 'Events', 'Console']) {
+    for (const name of ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Counters', 'Events', 'Console']) {
       await tab(name);
       for (const role of ['button', 'textbox', 'slider', 'tab', 'radio', 'searchbox', 'grid'] as const) {
         const all = await page.getByRole(role).count();
@@ -428,10 +506,14 @@ describe('page', { timeout: 60_000 }, () => {
     await press('Theme: dark');
   });
 
-  it.each(['guard-pages', 'memory-file'])('%s, 360 px wide: nothing sticks out', async (scenario) => {
+  it.each([
+    'guard-pages',
+    'memory-file',
+    'private-shared',
+  ])('%s, 360 px wide: nothing sticks out', async (scenario) => {
     await page.setViewportSize({ width: 360, height: 740 });
     await open(`#s=${scenario}&t=10`);
-    for (const name of ['Walk', 'Device', 'VMAs', 'Counters', 'Events', 'Console']) {
+    for (const name of ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Counters', 'Events', 'Console']) {
       await tab(name);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       expect([name, width]).toEqual([name, 360]);

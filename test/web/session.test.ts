@@ -2,9 +2,11 @@
 // lines become steps, failures leave everything as it was.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PageKind } from '../../assembly/abi/page-kind.ts';
+import type { EventRecord } from '../../src/types.ts';
 import type { Answer, Frame } from '../../web/engine/port.ts';
 import { Session } from '../../web/engine/session.ts';
 import type { Place } from '../../web/link.ts';
+import { exitGpa, exitName, exitText } from '../../web/model/exits.ts';
 import { heldOf } from '../../web/model/held.ts';
 import { createPageStore } from '../../web/store.ts';
 
@@ -44,9 +46,10 @@ describe('session', () => {
         const now = await seekTo(session, step);
         const { results } = now;
         expect([name, results.map((r) => [r.label, r.ok])]).toEqual([name, [[results[0]?.label, true]]]);
-        // Every frame is accounted for: only files and huge pages hold what nobody maps.
+        // Every frame is accounted for: only files, private ones too, and huge pages hold what nobody maps.
         const { held } = heldOf(now.host, now.vms);
-        expect([name, step, plain ? held === 0 : held >= 0]).toEqual([name, step, true]);
+        const isPlain = plain && now.vms.every((v) => v.memslots.every((s) => s.guestMemfd === undefined));
+        expect([name, step, isPlain ? held === 0 : held >= 0]).toEqual([name, step, true]);
       }
     }
   }, 120_000);
@@ -84,6 +87,72 @@ describe('session', () => {
       PageKind.File,
       PageKind.Anonymous,
     ]);
+  });
+
+  it('the map has room for the slots that a scenario makes behind RAM, from the start', async () => {
+    const session = new Session();
+    const { vms, focus, frame } = value(await session.open('memslots', [], 0));
+    expect(vms.map(({ end }) => end)).toEqual([(64n << 20n) + (1n << 20n)]);
+    expect(focus).toBe(4n << 20n);
+    expect(frame.vms[0]?.memslots.map(({ id, size }) => [id, size])).toEqual([[0, 16 * MIB]]);
+    // A file has no place in the guest.
+    expect(value(await session.open('private-shared', [], 0)).focus).toBe(32n << 20n);
+  });
+
+  it('slots, attributes and the map of both follow the time cursor, back too', async () => {
+    const session = new Session();
+    value(await session.open('private-shared', [], 0));
+    const request = {
+      vm: 0,
+      lens: 'attributes',
+      gpa: 32n << 20n,
+      cellShift: 20,
+      width: 4,
+      height: 1,
+    } as const;
+    const look = async (step: number) => {
+      const frame = await seekTo(session, step);
+      const cells = value(await session.raster(request));
+      const { isPrivate } = value(await session.look(0, 32n << 20n));
+      return [frame.vms[0]?.memslots.at(-1)?.leaves['4k'], isPrivate, [...cells].map((cell) => cell >> 1)];
+    };
+    // Bits of docs/events.md "Cells", above the first: shared 1, private 2, both 4, left 8, attribute 16.
+    const shared = [1024, false, [1, 1, 1, 1]];
+    expect(await look(7)).toEqual(shared);
+    expect(await look(11)).toEqual([0, true, [24, 24, 24, 24]]);
+    expect(await look(14)).toEqual([1024, true, [20, 20, 20, 20]]);
+    expect(await look(22)).toEqual([1024, true, [18, 18, 18, 18]]);
+    expect(await look(38)).toEqual([1024, false, [1, 1, 20, 20]]);
+    expect(await look(7)).toEqual(shared);
+  });
+
+  it('exits of the VM that is shown, each explained', async () => {
+    const session = new Session();
+    const store = createPageStore(session);
+    await store.getState().start({ ...place, scenario: 'private-shared' });
+    await store.getState().seek(49);
+    store.getState().setPanel('exits');
+    await expect.poll(() => store.getState().exits?.records.length).toBe(12);
+    const records = store.getState().exits?.records ?? [];
+    expect(records.map(exitName)).toEqual([
+      'memslot',
+      'memslot',
+      'attributes',
+      'attributes',
+      'hole',
+      'attributes',
+      'attributes',
+      'HYPERCALL',
+      'attributes',
+      'hole',
+      'attributes',
+      'MEMORY_FAULT',
+    ]);
+    const last = records.at(-1) as EventRecord;
+    expect([exitGpa(last), exitText(last)]).toEqual([1n << 20n, expect.stringContaining('in another kind')]);
+    expect(exitText(records[2] as EventRecord)).toBe(
+      '4 MiB are private now. Shared memory of theirs stays until the VMM drops it.',
+    );
   });
 
   it('a long way is answered in pieces, and each of them moves on', async () => {

@@ -146,6 +146,15 @@ describe('lens', () => {
     ['protection', 0b1111, 'locked'],
     ['protection', 0b10111, 'not dumped'],
     ['protection', 0b100111, 'mergeable'],
+    ['attributes', 0b1, 'shared, nothing there'],
+    ['attributes', 0b11, 'shared'],
+    ['attributes', 0b100101, 'private'],
+    ['attributes', 0b100001, 'private, nothing there'],
+    ['attributes', 0b110001, 'left from before'],
+    ['attributes', 0b10001, 'left from before'],
+    ['attributes', 0b100111, 'of both kinds'],
+    ['attributes', 0b111111, 'both: memory twice'],
+    ['attributes', 0, 'no slot'],
   ] as const)('%s %i is %s', (id, byte, name) => {
     const lens = lensInfo(id);
     expect(lens.classes[lens.classify(byte)]?.name).toBe(name);

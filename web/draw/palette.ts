@@ -40,6 +40,12 @@ const PATTERN: Readonly<Record<PaintName, PatternName>> = {
   locked: 'grid',
   dontdump: 'bricks',
   mergeable: 'plus',
+  shared: 'columns',
+  private: 'solid',
+  both: 'checks',
+  left: 'cross',
+  mixed: 'bricks',
+  'private-empty': 'dots',
 };
 
 const DARK_INK: Rgb = [20, 24, 30];
@@ -78,6 +84,12 @@ const LIGHT: Readonly<Record<PaintName, Fill>> = {
   locked: [[178, 88, 140], LIGHT_INK],
   dontdump: [[204, 150, 184], DARK_INK],
   mergeable: [[128, 72, 156], LIGHT_INK],
+  shared: [[0, 128, 96], LIGHT_INK],
+  private: [[0, 84, 150], LIGHT_INK],
+  both: [[213, 94, 0], LIGHT_INK],
+  left: [[240, 200, 90], DARK_INK],
+  mixed: [[110, 160, 200], DARK_INK],
+  'private-empty': [[214, 226, 242], DARK_INK],
 };
 
 const DARK: Readonly<Record<PaintName, Fill>> = {
@@ -112,6 +124,12 @@ const DARK: Readonly<Record<PaintName, Fill>> = {
   locked: [[214, 130, 178], DARK_INK],
   dontdump: [[180, 110, 150], DARK_INK],
   mergeable: [[190, 140, 226], DARK_INK],
+  shared: [[30, 180, 136], DARK_INK],
+  private: [[96, 170, 250], DARK_INK],
+  both: [[245, 130, 50], DARK_INK],
+  left: [[214, 178, 72], DARK_INK],
+  mixed: [[70, 118, 160], LIGHT_INK],
+  'private-empty': [[44, 66, 100], LIGHT_INK],
 };
 
 /** How far the second colour is from the fill to the ink. */

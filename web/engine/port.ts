@@ -7,6 +7,7 @@ import type {
   DeviceSnapshot,
   EventRecord,
   Lens,
+  MemslotUse,
   PageBacking,
   Vma,
   Walk,
@@ -39,7 +40,7 @@ export interface Machine {
   readonly backing: BackingKind;
   readonly cpus: number;
   readonly ram: readonly { readonly gpa: bigint; readonly size: number; readonly hva: bigint }[];
-  /** End of the last RAM region. */
+  /** End of the last RAM region, or of the last slot that the scenario puts behind it. */
   readonly end: bigint;
 }
 
@@ -58,6 +59,9 @@ export interface VmState {
   readonly device: DeviceSnapshot;
   readonly buffers: readonly PerCpuBuffer[];
   readonly vmas: readonly Vma[];
+  /** KVM's slots by guest-physical address: the first of them. */
+  readonly memslots: readonly MemslotUse[];
+  readonly memslotsTotal: number;
   /** More VMAs than `vmas` carries. */
   readonly vmasTotal: number;
 }
@@ -120,6 +124,8 @@ export type Answer<T> =
 export interface Looked {
   readonly walk: Walk;
   readonly page: PageBacking;
+  /** Whether the VM's attributes say that the guest sees its private memory there. */
+  readonly isPrivate: boolean;
 }
 
 /** VMs are named by their place in `Opened.vms`. */

@@ -36,9 +36,12 @@ import { advance, changedAt, type Travel, travelFrom } from './travel.ts';
 const PAGE = 4096;
 const GIB = 2 ** 30;
 const BUFFER_BYTES = 32;
+/** As far as the map reaches. */
+const MAP_END = 1n << 46n;
 /** What one answer carries at most; the page says how many there are in all. */
 const EVENT_ROWS = 300;
 const FRAME_VMAS = 500;
+const FRAME_SLOTS = 200;
 
 /** One opened scenario. A console line replaces it by one with a step more, on the same machine. */
 interface Timeline extends Travel {
@@ -112,8 +115,8 @@ export class Session implements EnginePort {
 
   look(vm: number, gpa: bigint) {
     return this.#answer((): Looked => {
-      const { observe } = this.#vm(vm);
-      return { walk: observe.walk(gpa), page: observe.page(gpa) };
+      const { observe, kvm } = this.#vm(vm);
+      return { walk: observe.walk(gpa), page: observe.page(gpa), isPrivate: kvm.isPrivate(gpa) };
     });
   }
 
@@ -212,17 +215,28 @@ function opened(timeline: Timeline, results: readonly StepResult[]): Opened {
   const { name, about, scenario, infos, actions, vms } = timeline;
   return {
     info: { name, title: scenario.title, about },
-    vms: [...vms].map(([vm, made]) => machineOf(vm, made)),
+    vms: [...vms].map(([vm, made], i) => machineOf(vm, made, slotsEnd(actions, vm, i === 0))),
     steps: infos,
     // The first place that the scenario itself looks at.
-    focus: actions.find((a) => a.args.len > 0n)?.args.gpa,
+    focus: actions.find((a) => a.args.len > 0n && a.args.kvm.isGuestPlace)?.args.gpa,
     frame: frameOf(timeline, results),
   };
 }
 
-function machineOf(name: string, { ram: regions, backing, cpus }: Vm): Machine {
+/** Where the last slot ends that the scenario makes for a VM, so that the map has room for it from the start. */
+function slotsEnd(actions: readonly Action[], vm: string, isFirst: boolean): bigint {
+  return actions
+    .filter(({ kind, args }) => kind.startsWith('memslot.') && (args.vm === vm || (isFirst && !args.vm)))
+    .map(({ args: { gpa, len } }) => gpa + len)
+    .reduce((high, end) => (end > high && end <= MAP_END ? end : high), 0n);
+}
+
+function machineOf(name: string, { ram: regions, backing, cpus }: Vm, slotEnd: bigint): Machine {
   const ram = regions.map(({ gpa, size, hva }) => ({ gpa, size, hva }));
-  const end = ram.reduce((high, r) => (r.gpa + BigInt(r.size) > high ? r.gpa + BigInt(r.size) : high), 0n);
+  const end = ram.reduce(
+    (high, r) => (r.gpa + BigInt(r.size) > high ? r.gpa + BigInt(r.size) : high),
+    slotEnd,
+  );
   return { name, backing, cpus, ram, end };
 }
 
@@ -249,6 +263,7 @@ function hostState(host: Host): HostState {
 
 function vmState({ observe, memoryLimit, device: bar, ramAccess }: Vm): VmState {
   const vmas = observe.vmas();
+  const memslots = observe.memslots();
   const device = bar.snapshot();
   return {
     counters: observe.counters(),
@@ -257,6 +272,8 @@ function vmState({ observe, memoryLimit, device: bar, ramAccess }: Vm): VmState 
     buffers: device.connections.map(({ id, gpa }) => ({ id, gpa, bytes: ramAccess.read(gpa, BUFFER_BYTES) })),
     vmas: vmas.slice(0, FRAME_VMAS),
     vmasTotal: vmas.length,
+    memslots: memslots.slice(0, FRAME_SLOTS),
+    memslotsTotal: memslots.length,
   };
 }
 

@@ -36,7 +36,13 @@ export type PaintName =
   | 'none'
   | 'locked'
   | 'dontdump'
-  | 'mergeable';
+  | 'mergeable'
+  | 'shared'
+  | 'private'
+  | 'both'
+  | 'left'
+  | 'mixed'
+  | 'private-empty';
 
 export interface LensInfo {
   readonly id: Lens;
@@ -110,6 +116,15 @@ function protection(byte: number): PaintName {
   return byte & 16 ? 'dontdump' : byte & 32 ? 'mergeable' : 'empty';
 }
 
+/** Memory that is there twice is what one looks for; then what is there for nobody. */
+function attributes(byte: number): PaintName {
+  if (byte & 8) return 'both';
+  if (byte & 16) return 'left';
+  if (byte & 2) return byte & 4 ? 'mixed' : 'shared';
+  if (byte & 4) return 'private';
+  return byte & 32 ? 'private-empty' : 'empty';
+}
+
 export const LENSES: readonly LensInfo[] = [
   lens(
     'backing',
@@ -175,6 +190,36 @@ export const LENSES: readonly LensInfo[] = [
       cell('mergeable', 'k', 'mergeable', 'read, write, and KSM may merge it'),
     ],
     protection,
+  ),
+  lens(
+    'attributes',
+    'Attributes',
+    'Private and shared memory: what the guest sees, and what there is (KVM and host view).',
+    [
+      cell('empty', '·', 'shared, nothing there', 'shared, and no memory of it yet'),
+      cell('shared', 'S', 'shared', 'the guest sees the VMM’s memory, and there is some'),
+      cell('private', 'P', 'private', 'the guest sees the guest_memfd, and there is memory in it'),
+      cell(
+        'both',
+        '2',
+        'both: memory twice',
+        'shared and private memory of one page: one of them is for nobody',
+      ),
+      cell('left', 'o', 'left from before', 'only memory of the other kind: the next access allocates more'),
+      cell(
+        'mixed',
+        'm',
+        'of both kinds',
+        'some pages of the cell are shared, some private, none is there twice',
+      ),
+      cell(
+        'private-empty',
+        'p',
+        'private, nothing there',
+        'private, and no memory of it yet, or no guest_memfd at all',
+      ),
+    ],
+    attributes,
   ),
 ];
 

@@ -52,7 +52,7 @@ const OWNERS: readonly (readonly [RegExp, string])[] = [
   [/^host\.|^vmas\.|^faults\.|^hostcalls\./, 'VMM process'],
   [/^memory\./, 'cgroup'],
   [/^frames\.|^reclaim\.|^pool\.|^swap\.|^ksm\./, 'host kernel'],
-  [/^slat\.|^exits\.|^notifier\./, 'KVM'],
+  [/^slat\.|^exits\.|^notifier\.|^dirty\.|^attributes\./, 'KVM'],
   [/^requests\./, 'device'],
 ];
 const whose = (name: string): string => OWNERS.find(([pattern]) => pattern.test(name))?.[1] ?? 'slatbox';

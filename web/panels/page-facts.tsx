@@ -11,6 +11,7 @@ import { Swatch } from './swatch.tsx';
 export interface PageFactsProps {
   readonly walk: Walk;
   readonly page: PageBacking;
+  readonly isPrivate: boolean;
   readonly vms: readonly string[];
   readonly theme: Theme;
   readonly onGoTo: (gpa: bigint, vm: number) => void;
@@ -25,7 +26,7 @@ const GIGANTIC_PAGES = 2 ** 18;
 /** Sharers that are listed; a page of KSM has up to 256. */
 const SHARERS = 24;
 
-export function PageFacts({ walk, page, vms, theme, onGoTo }: PageFactsProps) {
+export function PageFacts({ walk, page, isPrivate, vms, theme, onGoTo }: PageFactsProps) {
   const { letter, huge, file } = page;
   const held = huge !== undefined && page.frame === undefined && page.swapSlot === undefined;
   const { paint, about } = held ? HELD : (LETTERS[letter] ?? UNKNOWN);
@@ -49,6 +50,11 @@ export function PageFacts({ walk, page, vms, theme, onGoTo }: PageFactsProps) {
         <Fact name="host-virtual">
           {walk.hva === undefined ? 'none' : <code>{formatAddress(walk.hva)}</code>}
         </Fact>
+        {isPrivate ? (
+          <Fact name="attribute">
+            private: the guest sees the slot’s guest_memfd, not what is listed here
+          </Fact>
+        ) : null}
         <Fact name="memslot">
           {walk.slot ? (
             <>

@@ -12,6 +12,7 @@ import { PageFacts } from './page-facts.tsx';
 export interface WalkPanelProps {
   readonly walk: Walk | undefined;
   readonly page: PageBacking | undefined;
+  readonly isPrivate: boolean;
   readonly inspected: Inspected | undefined;
   /** Names of the VMs by their number. */
   readonly vms: readonly string[];
@@ -34,7 +35,8 @@ function note(e: WalkEntry): string {
   return e.leaf ? `${permissions(e)} maps ${REACH[e.level] ?? ''}` : permissions(e);
 }
 
-export function WalkPanel({ walk, page, inspected, vms, theme, onInspect, onGoTo }: WalkPanelProps) {
+export function WalkPanel(props: WalkPanelProps) {
+  const { walk, page, isPrivate, inspected, vms, theme, onInspect, onGoTo } = props;
   if (!walk) return <p className="quiet">Select a page on the map to see its walk.</p>;
   const n = walk.entries.length;
   return (
@@ -71,7 +73,9 @@ export function WalkPanel({ walk, page, inspected, vms, theme, onInspect, onGoTo
         </li>
       </ol>
       {inspected ? <BitInspector what={inspected} onClose={() => onInspect(undefined)} /> : null}
-      {page ? <PageFacts walk={walk} page={page} vms={vms} theme={theme} onGoTo={onGoTo} /> : null}
+      {page ? (
+        <PageFacts walk={walk} page={page} isPrivate={isPrivate} vms={vms} theme={theme} onGoTo={onGoTo} />
+      ) : null}
     </div>
   );
 }

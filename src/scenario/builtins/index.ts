@@ -1,12 +1,18 @@
 // The scenarios that come with slatbox: `slatbox run builtin:NAME`.
+import { dirtyLog } from './dirty-log.ts';
 import { guardPages } from './guard-pages.ts';
 import { hostileGuest } from './hostile-guest.ts';
+import { inPlaceConversion } from './in-place-conversion.ts';
 import { kernelStacks } from './kernel-stacks.ts';
 import { lazyFreePressure } from './lazy-free-pressure.ts';
+import { mappedGuestMemfd } from './mapped-guest-memfd.ts';
 import { memoryFile } from './memory-file.ts';
+import { memslots } from './memslots.ts';
 import { oneTerabyte } from './one-terabyte.ts';
 import { overcommitNothing, overcommitPvmemcontrol, overcommitReporting } from './overcommit.ts';
 import { partialHugePages } from './partial-huge-pages.ts';
+import { preCopy } from './pre-copy.ts';
+import { privateShared } from './private-shared.ts';
 import { samePages } from './same-pages.ts';
 import { sampleDontneed } from './sample-dontneed.ts';
 import { secrets } from './secrets.ts';
@@ -96,6 +102,37 @@ export const builtins: readonly Builtin[] = [
     name: 'memory-file',
     about: 'another process writes to the file behind guest memory: mapped shared and private',
     text: memoryFile,
+  },
+  {
+    name: 'memslots',
+    about: 'slots made, moved, deleted under a guest; an alias, a read-only slot, one with nothing behind it',
+    text: memslots,
+  },
+  {
+    name: 'dirty-log',
+    about: 'which pages the guest has written, at 4 KiB over huge pages; manual protection',
+    text: dirtyLog,
+  },
+  {
+    name: 'pre-copy',
+    about: 'live migration in rounds over the dirty log: one guest that gets there, one that writes too fast',
+    text: preCopy,
+  },
+  {
+    name: 'private-shared',
+    about: 'guest_memfd and memory attributes: conversions, and the moment when both memories are there',
+    text: privateShared,
+  },
+  {
+    name: 'in-place-conversion',
+    about:
+      'a guest_memfd that converts its own pages: never twice in memory, and refused while somebody has a page',
+    text: inPlaceConversion,
+  },
+  {
+    name: 'mapped-guest-memfd',
+    about: 'a guest_memfd that the VMM maps: munmap and mprotect change nothing for the guest, RSS does',
+    text: mappedGuestMemfd,
   },
 ];
 
