@@ -227,11 +227,10 @@ export class KvmModel {
   store(gfn: bigint, byte: number, add: boolean): Seen {
     const slot = this.#slotOf(gfn);
     if (slot && (slot.flags & READONLY) !== 0) {
-      const read = add ? this.load(gfn) : { value: 0, exits: '' };
-      // What cannot be read is asked of the VMM as well.
-      return typeof read === 'string'
-        ? { value: 0xff, exits: 'rw' }
-        : { value: read.value, exits: `${read.exits}w` };
+      // KVM emulates it: what it adds to is read through the VMM's mapping, or asked of the VMM.
+      const behind = this.#hostPlace((BigInt.asIntN(64, slot.region.at) >> 12n) + gfn - slot.gfn);
+      if (!add) return { value: 0, exits: 'w' };
+      return behind === 'nothing' ? { value: 0xff, exits: 'rw' } : { value: this.#get(behind), exits: 'w' };
     }
     const place = this.#guestPlace(slot, gfn);
     if (typeof place === 'string' && place !== 'nothing') return place;
