@@ -18,22 +18,26 @@ describe(FILE, () => {
     ]);
   });
 
-  it.each(sessions.map(([shown, command]) => [command as string, shown]))('%s', async (command, shown) => {
-    const { code, out } = await runCli(command, '');
-    expect(code).toBe(0);
-    const now = `\`\`\`console\n$ npx slatbox ${command}\n${out}\`\`\``;
-    if (!process.env.UPDATE_README) expect(shown).toBe(now);
-    else if (shown !== now)
-      writeFileSync(
-        FILE,
-        text().replace(shown, () => now),
-      );
-  });
+  it.each(sessions.map(([shown, command]) => [command as string, shown]))(
+    '%s',
+    async (command, shown) => {
+      const { code, out } = await runCli(command, '');
+      expect(code).toBe(0);
+      const now = `\`\`\`console\n$ npx slatbox ${command}\n${out}\`\`\``;
+      if (!process.env.UPDATE_README) expect(shown).toBe(now);
+      else if (shown !== now)
+        writeFileSync(
+          FILE,
+          text().replace(shown, () => now),
+        );
+    },
+    60_000,
+  );
 
   it('the example prints what its comments say', async () => {
     const [code] = blocks(text(), 'ts');
     const { said, printed } = await example(code ?? '');
     expect(said.length).toBeGreaterThan(10);
     expect(printed).toEqual(said);
-  });
+  }, 60_000);
 });

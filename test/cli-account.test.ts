@@ -90,7 +90,7 @@ describe('cli › account', () => {
     expect((await slatbox('account', 'builtin:snp-40g', '--rss', 'query')).out).toContain(
       'guest_memfd 0: size 42949672960 allocated 42949672960 N0=0 N1=0 N2=21472739328 N3=21476933632\n',
     );
-  });
+  }, 60_000);
 
   it('as JSON, with its inputs', async () => {
     const { out } = await slatbox('account', 'builtin:snp-40g', '--format', 'json');
