@@ -12,6 +12,7 @@ const sessions = [...text().matchAll(/```console\n\$ npx slatbox (.*)\n[\s\S]*?`
 describe(FILE, () => {
   it('has a session of each command', () => {
     expect(sessions.map(([, command]) => command?.split(' --')[0])).toEqual([
+      'account builtin:snp-10x10g',
       'who builtin:sample-dontneed',
       'account builtin:snp-40g',
       'account builtin:snp-40g',

@@ -92,6 +92,12 @@ describe('cli › account', () => {
     );
   }, 60_000);
 
+  it('ten guests, and their sum', async () => {
+    const { out } = await slatbox('account', 'builtin:snp-10x10g');
+    expect(out.trimEnd().split('\n')).toHaveLength(12);
+    expect(out).toMatch(/^qemu 9 +10\.4g +99580 +10\.0g +10\.0g +10\.0g\n/m);
+  });
+
   it('as JSON, with its inputs', async () => {
     const { out } = await slatbox('account', 'builtin:snp-40g', '--format', 'json');
     const { inputs, memoryStat } = JSON.parse(out);
@@ -102,6 +108,7 @@ describe('cli › account', () => {
   it.each([
     [['builtin:snp-40g', '--at', '3'], 'SLB-041'],
     [['builtin:snp-40g', '--vm', 'a'], 'SLB-048'],
+    [['builtin:snp-10x10g', '--at', '1'], 'SLB-041'],
     [['builtin:snp-40g', '--rss', 'all'], 'SLB-044'],
     [['x.yaml', '--compare'], 'SLB-044'],
   ])('%j is %s', async (args, code) => {
