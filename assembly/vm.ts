@@ -11,6 +11,7 @@ import { deviceInit } from './device/pvmemcontrol/state';
 import { arenaGet, arenaGetContiguous, arenaPutContiguous } from './frames/arena';
 import { SHARED_SIZE } from './frames/shared';
 import { GIGANTIC, giganticInit } from './frames/gigantic';
+import { nodesInit } from './frames/node';
 import { GROUP, poolFresh, poolInit, poolStackBytes } from './frames/pool';
 import { setMemoryRegion } from './kvm/region';
 import { min } from './base/math';
@@ -31,9 +32,9 @@ function pageUp(n: usize): usize {
   return (n + 4095) & ~(<usize>4095);
 }
 
-/** Bytes of linear memory that a host with these numbers of pages, and of hugetlb pages of 1 GiB, needs. */
-export function hostBytes(frames: u32, arena: u32, swap: u32, gigantic: u32): f64 {
-  const end = <f64>firstFrame(frames, arena, swap) + <f64>frames + <f64>swap;
+/** Bytes of linear memory that a host with these numbers of pages, of hugetlb pages of 1 GiB, and of memory nodes, needs. */
+export function hostBytes(frames: u32, arena: u32, swap: u32, gigantic: u32, nodes: u32): f64 {
+  const end = <f64>firstFrame(frames, arena, swap, nodes) + <f64>frames + <f64>swap;
   if (gigantic == 0) return end * 4096;
   // One page more: the address behind the last page of 1 GiB is not that of 4 GiB, which would be 0.
   return ((Math.ceil(end / GIGANTIC) + gigantic) * GIGANTIC + 1) * 4096;
@@ -49,22 +50,22 @@ function tablesAt(stacks: usize): usize {
   return (DYNAMIC + stacks + TABLE_SIZE - 1) & ~(TABLE_SIZE - 1);
 }
 
-function firstPage(frames: u32, arena: u32, swap: u32): u32 {
+function firstPage(frames: u32, arena: u32, swap: u32, nodes: u32): u32 {
   const stacks = poolStackBytes(frames) + poolStackBytes(arena) + poolStackBytes(swap);
-  return <u32>(pageUp(tablesAt(stacks) + <usize>arena * TABLE_SIZE + <usize>frames * SHARED_SIZE) >> 12);
+  return <u32>(pageUp(tablesAt(stacks) + <usize>arena * TABLE_SIZE + <usize>frames * (SHARED_SIZE + (nodes > 1 ? 1 : 0))) >> 12);
 }
 
 /** Frames begin at a multiple of 2 MiB, so that a group of them is what a huge entry of the SLAT can map. */
-function firstFrame(frames: u32, arena: u32, swap: u32): u32 {
-  return (firstPage(frames, arena, swap) + arena + GROUP - 1) & ~(GROUP - 1);
+function firstFrame(frames: u32, arena: u32, swap: u32, nodes: u32): u32 {
+  return (firstPage(frames, arena, swap, nodes) + arena + GROUP - 1) & ~(GROUP - 1);
 }
 
 /** Lay out an empty host. Linear memory is at least hostBytes long and fresh (all zero). */
-export function hostInit(frames: u32, arena: u32, swap: u32, gigantic: u32, events: bool): void {
+export function hostInit(frames: u32, arena: u32, swap: u32, gigantic: u32, nodes: u32, events: bool): void {
   memory.fill(HOST, 0, HOST_END - HOST);
   let at = DYNAMIC;
-  const first = firstPage(frames, arena, swap);
-  const frame = firstFrame(frames, arena, swap);
+  const first = firstPage(frames, arena, swap, nodes);
+  const frame = firstFrame(frames, arena, swap, nodes);
   poolInit(HOST_FRAMES, frame, frames, at);
   at += poolStackBytes(frames);
   poolInit(HOST_ARENA, first, arena, at);
@@ -74,6 +75,7 @@ export function hostInit(frames: u32, arena: u32, swap: u32, gigantic: u32, even
   giganticInit(gigantic == 0 ? u32.MAX_VALUE : (frame + frames + swap + GIGANTIC - 1) & ~(GIGANTIC - 1), gigantic);
   store<u32>(HOST_TABLES, <u32>tablesAt(at - DYNAMIC));
   store<u32>(HOST_SHARED, <u32>(tablesAt(at - DYNAMIC) + <usize>arena * TABLE_SIZE));
+  if (nodes > 1) nodesInit(<usize>load<u32>(HOST_SHARED) + <usize>frames * SHARED_SIZE, nodes);
   store<u32>(HOST_NEXT_ANON_VMA, 1);
   store<u32>(HOST_EVENTS_ON, events ? 1 : 0);
 }

@@ -1,5 +1,7 @@
 // The public API: one written list. Values first, then types.
 
+export type { WhoCounts, WhoRow, WhoView } from './account/who.ts';
+export { whoCounts } from './account/who.ts';
 export type { Gfn, Gpa, Gva, Hpa, Hva, Pfn } from './address.ts';
 export { formatAddress, gpa, gva, hex, hpa, hva } from './address.ts';
 export type { Place } from './errors.ts';

@@ -17,6 +17,8 @@ export interface HostOptions {
   readonly swap?: Size;
   /** hugetlb pages of 1 GiB that are set aside besides `memory` (hugepagesz=1G hugepages=N), for `hugetlb_1g`. Default 0; there is room for 2. */
   readonly hugepages1g?: number;
+  /** Memory nodes (NUMA), which share the frames of `memory` evenly. Default 1, at most 8. */
+  readonly numaNodes?: number;
   /** Which compilation of the core. Default `release`. */
   readonly core?: CoreBuild;
   /** `threads`: shared wasm memory (needs cross-origin isolation in a page). Default `plain`. */

@@ -61,6 +61,7 @@ export interface VmState {
   /** The VMM's descriptors. */
   readonly files: ReturnType<Files['save']>;
   readonly pins: ReturnType<Pins['save']>;
+  readonly kvm: ReturnType<Kvm['save']>;
 }
 
 export class Vm {
@@ -276,6 +277,7 @@ export class Vm {
       driver: this.guest.driver.save(),
       files: this.vmm.files.save(),
       pins: this.vmm.pins.save(),
+      kvm: this.kvm.save(),
     };
   }
 
@@ -284,6 +286,7 @@ export class Vm {
     this.guest.driver.load(state.driver);
     this.vmm.files.load(state.files);
     this.vmm.pins.load(state.pins);
+    this.kvm.load(state.kvm);
   }
 }
 

@@ -23,6 +23,7 @@ const core: Readonly<Record<string, bigint>> = {
   ...constants('assembly/memslot/table.ts'),
   ...constants('assembly/observe/stats.ts'),
   ...constants('assembly/observe/page.ts'),
+  ...constants('assembly/observe/usage.ts'),
   POOL_BASE: pool.BASE as bigint,
   POOL_BUMP: pool.BUMP as bigint,
   POOL_STACK: pool.STACK as bigint,
@@ -111,7 +112,9 @@ describe('abi › linear memory', () => {
       fields++;
     }
     expect(fields).toBeGreaterThan(prefix === 'VM_' ? 30 : 7);
-    expect(end).toBeLessThanOrEqual(Number(prefix === 'VM_' ? core.VM_RECORD_END : 448));
+    expect(end).toBeLessThanOrEqual(
+      Number(prefix === 'VM_' ? core.VM_RECORD_END : (base.HOST_END ?? 0n) - (base.HOST ?? 0n)),
+    );
   });
 });
 
@@ -192,7 +195,10 @@ describe.each(BUILDS)('abi › %s', (_name, build) => {
     [1048575, 147455, 1048575, 0],
   ])('memory of a host with %i frames, %i metadata pages, %i slots, %i pages of 1 GiB', (frames, arena, swap, gigantic) => {
     const { x } = vm.host.core;
-    expect(x.hostBytes(frames, arena, swap, gigantic)).toBe(Core.bytes(frames, arena, swap, gigantic));
+    for (const nodes of [1, 4]) {
+      const bytes = x.hostBytes(frames, arena, swap, gigantic, nodes);
+      expect(bytes).toBe(Core.bytes(frames, arena, swap, gigantic, nodes));
+    }
   });
 
   it('what src/core/exports.ts promises is there, with as many parameters', () => {

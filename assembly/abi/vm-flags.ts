@@ -25,7 +25,8 @@ export const VM_HUGEPAGE = 0x20000000;
 export const VM_NOHUGEPAGE = 0x40000000;
 export const VM_MERGEABLE = 0x80000000;
 
-// Ours, on bits that guest RAM never uses (VM_GROWSDOWN, VM_UFFD_MISSING, VM_PFNMAP, none, VM_UFFD_WP):
+// Ours, on bits that guest RAM never uses (VM_GROWSDOWN, VM_UFFD_MISSING, VM_PFNMAP, none, VM_UFFD_WP, VM_SYNC and VM_ARCH_1,
+// VM_SOFTDIRTY and VM_MIXEDMAP):
 /** The VMA has a name; it takes part in merging like any flag. */
 export const VMA_NAMED = 0x100;
 /** The name is an index into the host language's list of texts, not the N of `pvmemcontrol-N`. */
@@ -36,3 +37,6 @@ export const VMA_FILE = 0x400;
 export const VMA_GIGANTIC = 0x800;
 /** Anonymous, and moved by mremap since its first page came: its vm_pgoff is not that of its address, so it joins no neighbour. */
 export const VMA_MOVED = 0x1000;
+/** Which NUMA policy of the VM's it has, 0 none: the lower and the upper two bits of the number (mm/policy.ts). */
+export const VMA_POLICY_LOW = 0x1800000;
+export const VMA_POLICY_HIGH = 0x18000000;

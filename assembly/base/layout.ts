@@ -77,7 +77,15 @@ export const HERE_RING: usize = 12; // u32, address of the event ring
 export const HERE_PIN_VM: usize = 16; // u32, id + 1 of the page that reclaim must leave (a straddling access holds it), 0 none
 export const HERE_PIN_VPN: usize = 24; // u64
 export const HOST_EVENT_SEQ: usize = HOST_HERE + 0;
-export const HOST_END: usize = HOST + 448;
+// Memory nodes of the host (frames/node.ts).
+export const HOST_NODE_LABELS: usize = HOST + 448; // u32, address of a byte per frame: its node + 1; 0 = the host has one node
+export const HOST_NODE_COUNT: usize = HOST + 452; // u32
+export const HOST_NODE_LOCK: usize = HOST + 456; // lock: labels and counts
+export const HOST_NODE_TAKEN: usize = HOST + 464; // u32, frames given a node so far
+export const HOST_NODE_SETTLED: usize = HOST + 468; // u32, free frames + taken, when free frames were last looked through
+export const HOST_NODE_ROOM: usize = HOST + 480; // 32 bytes: frames of each node, u32 × 8
+export const HOST_NODE_USED: usize = HOST + 512; // 32 bytes: of those, handed out
+export const HOST_END: usize = HOST + 544;
 
 // VM record fields. Those marked "thread" are kept per thread while vCPU threads run: a thread of this VM has its own
 // copy at the same offset of its run record (base/thread.ts, local), which the end of the run adds up here.
@@ -162,7 +170,10 @@ export const VM_INVALIDATING: usize = 888; // u32, mmu_invalidate_in_progress
 export const VM_INVALID_FROM: usize = 896; // u64, the gfns that are being invalidated
 export const VM_INVALID_END: usize = 904; // u64
 export const VM_KVM_COUNTERS: usize = 912; // u64 × 8, KvmCounter; rare enough for all threads to share
-export const VM_RECORD_END: usize = 976;
+export const VM_TASK_POLICY: usize = 976; // u32, NUMA policy of the VMM (mm/policy.ts), 0 default
+export const VM_INTERLEAVED: usize = 980; // u32, pages that went round its nodes
+export const VM_POLICIES: usize = 984; // u32 × 15, policies of mappings
+export const VM_RECORD_END: usize = 1048;
 
 // Run record fields behind those of abi/status.ts.
 export const RUN_MODE: usize = 128; // u32, what a vCPU thread is doing (base/window.ts); a line of its own

@@ -6,7 +6,7 @@ import { KVM_MEMORY_EXIT_FLAG_PRIVATE, MemFlag } from '../abi/kvm';
 import { Access, RUN_FAULT_FLAGS, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import {
-  HERE_CPU, HUGE_ZERO_PAGE, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN, VM_PML,
+  HERE_CPU, HUGE_ZERO_PAGE, VM_ATTRIBUTES, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN, VM_PML,
   VM_SLOT_GENERATION, ZERO_PAGE,
 } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
@@ -108,9 +108,11 @@ function memoryFault(vm: usize, flags: u32): Status {
 
 function mapPage(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
   const flags = load<u32>(slot, SLOT_FLAGS);
-  if (gmemIsPrivate(vm, slot, gfn)) return mapGmem(vm, gfn, slot, KVM_MEMORY_EXIT_FLAG_PRIVATE);
-  if ((flags & MemFlag.GmemOnly) != 0) return mapGmem(vm, gfn, slot, 0);
-  return mapHva(vm, gfn, vpn, slot, write);
+  if ((flags & MemFlag.GuestMemfd) != 0 || load<u32>(vm, VM_ATTRIBUTES) != 0) {
+    if (gmemIsPrivate(vm, slot, gfn)) return mapGmem(vm, gfn, slot, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+    if ((flags & MemFlag.GmemOnly) != 0) return mapGmem(vm, gfn, slot, 0);
+  }
+  return mapHva(vm, gfn, vpn, slot, flags, write);
 }
 
 /** A page of the slot's guest_memfd, always writable; all of its huge page, if it has one there. */
@@ -125,7 +127,7 @@ function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
 }
 
 /** The page behind the slot's host-virtual address, through the VMM's page table. */
-function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status {
+function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, flags: u32, write: bool): Status {
   const i = <u32>vpn & 511;
   let chunk = chunkOf(vm, vpn);
   if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
@@ -139,7 +141,6 @@ function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Status
     if (status != Status.Ok) return status == Status.Sigbus ? Status.Efault : status;
     if (chunk == 0) chunk = chunkOf(vm, vpn);
   }
-  const flags = load<u32>(slot, SLOT_FLAGS);
   let entry: u64;
   if (bitGet(chunk + WRITABLE, i)) {
     // KVM takes a page that the host may write as writable, and as dirty from now on, also for a read (R3.3).

@@ -85,10 +85,22 @@ function slotsBefore(vm: usize, gfn: u64): u32 {
   return lo;
 }
 
+/** Up to so many slots are looked through one by one. */
+const FEW: u32 = 4;
+
 /** The slot that covers gfn, 0 for none. */
 export function slotOf(vm: usize, gfn: u64): usize {
-  const slot = slotFrom(vm, gfn);
-  return slot != 0 && load<u64>(slot, SLOT_BASE) <= gfn ? slot : 0;
+  const n = load<u32>(vm, VM_SLOT_COUNT);
+  if (n > FEW) {
+    const slot = slotFrom(vm, gfn);
+    return slot != 0 && load<u64>(slot, SLOT_BASE) <= gfn ? slot : 0;
+  }
+  let p: usize = load<u32>(vm, VM_SLOT_ORDER);
+  for (const end = p + (<usize>n << 2); p < end; p += 4) {
+    const slot: usize = load<u32>(p);
+    if (gfn < load<u64>(slot, SLOT_END)) return gfn >= load<u64>(slot, SLOT_BASE) ? slot : 0;
+  }
+  return 0;
 }
 
 /** The first slot that ends behind gfn, 0 for none. */
@@ -148,7 +160,7 @@ export function slotsReaching(vm: usize, vpn: u64, below: u32): u32 {
 @inline
 export function slotsBelowEnd(vm: usize, end: u64): u32 {
   const n = load<u32>(vm, VM_SLOT_COUNT);
-  return n <= 2 ? n : slotsBelow(vm, end);
+  return n <= FEW ? n : slotsBelow(vm, end);
 }
 
 /** The slot with this id, 0 for none. id < SLOT_MAX. */

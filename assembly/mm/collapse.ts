@@ -37,7 +37,7 @@ export function collapse(vm: usize, vma: usize, vpn: u64, end: u64): Errno {
       continue;
     }
     if (isAsOne(chunk)) continue;
-    const huge = groupGetZeroed(vm);
+    const huge = groupGetZeroed(vm, vm, base);
     if (huge == 0) return Errno.ENOMEM;
     collapseChunk(vm, vma, base, chunk, huge);
   }

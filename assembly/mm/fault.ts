@@ -83,7 +83,7 @@ function otherPage(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): 
   const table = chunk != 0 && !isNoTable(chunk);
   if (table ? isAsOne(chunk) : takesHuge(vpn, vma)) {
     // The huge zero page, too, gives way to a huge page of its own, or to small ones when there is none.
-    const first = write ? groupGetZeroed(vm) : 0;
+    const first = write ? groupGetZeroed(vm, vm, vpn) : 0;
     if ((!write || first != 0) && hugeFault(vm, vpn, first, vma) == Status.Ok) return Status.Ok;
     if (table) {
       notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);
@@ -106,7 +106,7 @@ function zeroPage(vm: usize, vpn: u64, chunk: usize): Status {
 
 function anonymousPage(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
   // The frame first: reclaim may run, and nothing of this page may be half done then.
-  const frame = frameGetZeroed(vm);
+  const frame = frameGetZeroed(vm, vm, vpn);
   if (frame == 0) return Status.OutOfMemory;
   return anonymousEntry(vm, vpn, vma, chunk, frame);
 }
@@ -142,7 +142,7 @@ function anonymousEntry(vm: usize, vpn: u64, vma: usize, chunk: usize, frame: u3
 function copyFile(vm: usize, vpn: u64, vma: usize): Status {
   const from = fileObtain(vm, fileOf(vma), filePage(vma, vpn));
   if (from == 0) return Status.OutOfMemory;
-  const frame = frameGet(vm);
+  const frame = frameGet(vm, vm, vpn);
   if (frame == 0) return Status.OutOfMemory;
   pageTakeFresh(HOST_FRAMES, frame);
   // Looked up again: making room for the copy may have taken the file's page out of memory.
@@ -158,7 +158,7 @@ function copyFile(vm: usize, vpn: u64, vma: usize): Status {
 /** wp_page_copy of a file's or KSM's page. */
 function copyPage(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
   const i = <u32>vpn & 511;
-  const frame = frameGet(vm);
+  const frame = frameGet(vm, vm, vpn);
   if (frame == 0) return Status.OutOfMemory;
   pageTakeFresh(HOST_FRAMES, frame);
   // Making room may have taken the page itself.
@@ -184,7 +184,7 @@ function copyPage(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
 
 /** A page read back in is clean until written; either way its slot is given up at once (rule 3.3). */
 function swapIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Status {
-  const frame = frameGet(vm);
+  const frame = frameGet(vm, vm, vpn);
   if (frame == 0) return Status.OutOfMemory;
   pageTakeFresh(HOST_FRAMES, frame);
   const i = <u32>vpn & 511;

@@ -40,7 +40,7 @@ export function fileObtain(vm: usize, file: usize, at: u64): u32 {
   }
   const swapped = chunk != 0 && bitGet(chunk + SWAPPED, i);
   if (!swapped && fileObtainHuge(vm, file, at)) return load<u32>(pageSlot(chunkOf(file, at), i));
-  const frame = swapped ? frameGet(vm) : frameGetZeroed(vm);
+  const frame = swapped ? frameGet(vm, file, at) : frameGetZeroed(vm, file, at);
   if (frame == 0) return 0;
   chunk = chunkOf(file, at);
   if (chunk == 0 && fileRoom(file, at + 1)) chunk = chunkMake(file, at);

@@ -26,7 +26,7 @@ export function fileObtainHuge(vm: usize, file: usize, at: u64): bool {
   if (base + GROUP > fileEnd(file) || !fileRoom(file, base + GROUP)) return false;
   let chunk = chunkOf(file, base);
   if (chunk != 0 && load<u16>(<usize>load<u32>(chunk, CHUNK_NODE) + (<usize>chunkIndex(base) << 1), NODE_BACKED) != 0) return false;
-  const first = groupGetZeroed(vm);
+  const first = groupGetZeroed(vm, file, base);
   if (first == 0) return false;
   // Looked up again: making room may have changed what was there.
   chunk = chunkOf(file, base);

@@ -7,6 +7,7 @@
 // │ 40 size in bytes u64 │ 48 descriptors u32 │ 52 owner u32 │ 56 home u64 │ 64 first u32         │
 // │ 68 allocating u32: fallocate is at work                                                       │
 // │ 72, 76 roots of the sets of private and of pinned pages u32 (file-attributes.ts)              │
+// │ 96 NUMA policies u32 (policy.ts)                                                                 │
 // │ 1024 places of 16 bytes: vpn of the page that is VPN_BASE in the file i64, pages mapped u64    │
 // ╘═══════════════════════════════════════════════════════════════════════════════════════════════╛
 // Owner: the VM whose VMM has made the file, is charged for its pages, and alone can map it. Descriptors: how many of
@@ -34,17 +35,19 @@ import { swapGet } from './swap';
 
 export const FILE_NEXT: usize = 24;
 export const FILE_PLACES: usize = 28;
-const FILE_KIND: usize = 32;
-const FILE_FLAGS: usize = 36;
-const SIZE: usize = 40;
+export const FILE_KIND: usize = 32;
+export const FILE_FLAGS: usize = 36;
+export const FILE_SIZE: usize = 40;
 export const FILE_DESCRIPTORS: usize = 48;
-const OWNER: usize = 52;
+export const FILE_OWNER: usize = 52;
 export const FILE_HOME: usize = 56;
 export const FILE_FIRST: usize = 64;
 export const FILE_ALLOCATING: usize = 68;
 /** Roots of sets, mm/file-attributes.ts. */
 export const FILE_PRIVATE: usize = 72;
 export const FILE_PINS: usize = 76;
+/** Address of its NUMA policies, 0 none (mm/policy.ts). */
+export const FILE_POLICIES: usize = 96;
 /** Where a file can have pages: below 64 TiB, as guests can. */
 const DIR_MAX: u64 = 1 << 16;
 
@@ -66,9 +69,9 @@ export function fileCreate(vm: usize, kind: FileKind, flags: u32, size: u64, fir
   store<u32>(file, <u32>dir, VM_DIR);
   store<u32>(file, kind, FILE_KIND);
   store<u32>(file, flags, FILE_FLAGS);
-  store<u64>(file, size, SIZE);
+  store<u64>(file, size, FILE_SIZE);
   store<u32>(file, 1, FILE_DESCRIPTORS);
-  store<u32>(file, <u32>vm, OWNER);
+  store<u32>(file, <u32>vm, FILE_OWNER);
   store<u32>(file, <u32>first & 511, FILE_FIRST);
   // A size costs nothing: the directory grows with what is used.
   store<u32>(file, <u32>min(gibsTo(fileEnd(file)), DIR_PAGE), VM_DIR_LEN);
@@ -118,7 +121,7 @@ export function fileDirPages(file: usize): u32 {
 
 /** The size is `size` bytes now; its pages are as they were. */
 export function fileSetSize(file: usize, size: u64): void {
-  store<u64>(file, size, SIZE);
+  store<u64>(file, size, FILE_SIZE);
 }
 
 /** A file without pages, descriptors and mappings goes. */
@@ -127,6 +130,7 @@ export function fileDelete(file: usize): void {
   while (load<u32>(at) != <u32>file) at = <usize>load<u32>(at) + FILE_NEXT;
   store<u32>(at, load<u32>(file, FILE_NEXT));
   arenaPutContiguous(load<u32>(file, VM_DIR), fileDirPages(file));
+  if (load<u32>(file, FILE_POLICIES) != 0) arenaPut(load<u32>(file, FILE_POLICIES));
   arenaPut(file);
 }
 
@@ -139,7 +143,7 @@ export function fileIsUnused(file: usize): bool {
 // @ts-ignore: decorator
 @inline
 export function fileOwner(file: usize): usize {
-  return load<u32>(file, OWNER);
+  return load<u32>(file, FILE_OWNER);
 }
 
 // @ts-ignore: decorator
@@ -154,7 +158,7 @@ export function fileFlags(file: usize): u32 {
 
 /** In bytes. */
 export function fileSize(file: usize): u64 {
-  return load<u64>(file, SIZE);
+  return load<u64>(file, FILE_SIZE);
 }
 
 /** The file's page in which byte `offset` is, or would be. */
@@ -168,7 +172,7 @@ export function fileAt(file: usize, offset: u64): u64 {
 // @ts-ignore: decorator
 @inline
 export function fileEnd(file: usize): u64 {
-  return fileAt(file, load<u64>(file, SIZE) + 4095);
+  return fileAt(file, load<u64>(file, FILE_SIZE) + 4095);
 }
 
 /** The frame of the file's page `at` if it is in memory and up to date, 0 otherwise. */

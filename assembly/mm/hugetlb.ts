@@ -15,6 +15,7 @@ import { add } from '../base/thread';
 import { framesZero } from '../frames/bytes';
 import { giganticGetZeroed, giganticPut, isGigantic } from '../frames/gigantic';
 import { hugeGetZeroed, hugePut } from '../frames/huge';
+import { hasNodes } from '../frames/node';
 import { GROUP } from '../frames/pool';
 import { notify } from '../memslot/notify';
 import { count, event } from '../trace/events';
@@ -25,6 +26,7 @@ import {
   addBacked, addMapped, BACKED, CHUNK_FOLIO, CHUNK_HUGE, CHUNK_NODE, chunkDrop, chunkIndex, chunkMake, chunkOf, FILE, hint,
   HINT_SPECIAL, nextChunk, nodeOf, pageSlot, WRITABLE,
 } from './page-state';
+import { place } from './policy';
 import { VMA_FLAGS } from './vma';
 
 /** 4 KiB pages of each hugetlb page of a VM that has such RAM (linux: pages_per_huge_page(hstate_vma(vma))). */
@@ -34,9 +36,13 @@ export function hugetlbPages(vm: usize): u64 {
   return load<u32>(vm, VM_HUGETLB_PAGES);
 }
 
-/** First frame of a zeroed hugetlb page, 0 when there is none. */
-function pageGet(pages: u64): u32 {
-  return pages == GROUP ? hugeGetZeroed() : giganticGetZeroed();
+/** First frame of a zeroed hugetlb page for page `at` of `space`, 0 when there is none. Those of 1 GiB have no node. */
+function pageGet(vm: usize, space: usize, at: u64, pages: u64): u32 {
+  if (pages != GROUP) return giganticGetZeroed();
+  const first = hugeGetZeroed();
+  if (first == 0 || !hasNodes() || place(vm, space, at, first, GROUP)) return first;
+  hugePut(first);
+  return 0;
 }
 
 function pagePut(first: u32): void {
@@ -50,7 +56,7 @@ export function hugetlbFault(vm: usize, vpn: u64, write: bool, vma: usize): Stat
   const shared = (flags & VM_SHARED) != 0;
   const pages = hugetlbPages(vm);
   const base = vpn & ~(pages - 1);
-  const first = shared ? fileObtain(fileOf(vma), filePage(vma, base), pages) : pageGet(pages);
+  const first = shared ? fileObtain(fileOf(vma), filePage(vma, base), pages) : pageGet(vm, vm, base, pages);
   if (first == 0) return Status.Sigbus;
   if (!chunksMake(vm, base, pages)) {
     if (!shared) pagePut(first);
@@ -100,7 +106,7 @@ function fill(chunk: usize, first: u32): void {
 function fileObtain(file: usize, at: u64, pages: u64): u32 {
   const there = chunkOf(file, at);
   if (there != 0) return folioOf(there);
-  const first = pageGet(pages);
+  const first = pageGet(fileOwner(file), file, at, pages);
   if (first == 0) return 0;
   if (!chunksMake(file, at, pages)) {
     pagePut(first);

@@ -10,9 +10,11 @@ import { frameZero } from '../frames/bytes';
 import { pageGet, pagePut, pageTakeFresh } from '../frames/cache';
 import { fails } from '../frames/fail';
 import { hugeGetZeroed, hugePut } from '../frames/huge';
+import { hasNodes } from '../frames/node';
 import { GROUP, poolTotal } from '../frames/pool';
 import { count, event } from '../trace/events';
-import { charge, maxOf, setMax, usageOf } from './charge';
+import { charge, maxOf, setMax, uncharge, usageOf } from './charge';
+import { place } from './policy';
 import { Round, sweep, sweepOwn } from './sweep';
 
 /** As many pages as Linux takes in one go (SWAP_CLUSTER_MAX). */
@@ -20,34 +22,51 @@ const BATCH: u32 = 32;
 /** How often Linux tries to get below a limit (MAX_RECLAIM_RETRIES). */
 const ATTEMPTS: u32 = 16;
 
-/** A frame with any content, after reclaim if need be; 0 when there is none to be had, or none for this VM. */
+/**
+ * A frame with any content, after reclaim if need be, for page `at` of `space`, the VM or a file of it; 0 when there is none
+ * to be had, or none for this VM.
+ */
 // @ts-ignore: decorator
 @inline
-export function frameGet(vm: usize): u32 {
+export function frameGet(vm: usize, space: usize, at: u64): u32 {
   if (fails(Fail.Frame)) return noFrame(vm);
   let page = pageGet(HOST_FRAMES);
   if (page == 0) page = frameReclaimed(vm);
-  return page == 0 || charge(vm, VM_MEMORY, 1) ? page : frameCharged(vm, page);
+  if (page != 0 && !charge(vm, VM_MEMORY, 1)) page = frameCharged(vm, page);
+  return hasNodes() ? framePlaced(vm, space, at, page) : page;
 }
 
 /** The same, zeroed. */
 // @ts-ignore: decorator
 @inline
-export function frameGetZeroed(vm: usize): u32 {
-  const page = frameGet(vm);
+export function frameGetZeroed(vm: usize, space: usize, at: u64): u32 {
+  const page = frameGet(vm, space, at);
   if (page != 0 && !pageTakeFresh(HOST_FRAMES, page)) frameZero(page);
   return page;
 }
 
 /**
- * First frame of a zeroed group of 512, 0 when there is none or the VM may not have it, not even after reclaim of its own
- * pages. Nobody is out of memory then: small pages may still be had.
+ * First frame of a zeroed group of 512 for page `at` of `space` and its neighbours, 0 when there is none or the VM may not
+ * have it, not even after reclaim of its own pages. Nobody is out of memory then: small pages may still be had.
  */
-export function groupGetZeroed(vm: usize): u32 {
+export function groupGetZeroed(vm: usize, space: usize, at: u64): u32 {
   const first = hugeGetZeroed();
-  if (first == 0 || charge(vm, VM_MEMORY, GROUP) || chargeReclaimed(vm, GROUP)) return first;
+  if (first == 0) return 0;
+  if (charge(vm, VM_MEMORY, GROUP) || chargeReclaimed(vm, GROUP)) {
+    if (!hasNodes() || place(vm, space, at, first, GROUP)) return first;
+    uncharge(vm, VM_MEMORY, GROUP);
+  }
   hugePut(first);
   return 0;
+}
+
+/** `page` on a node of the policy for page `at` of `space`; 0 when none has room. Nothing is reclaimed for a node's sake. */
+function framePlaced(vm: usize, space: usize, at: u64, page: u32): u32 {
+  if (page == 0 || place(vm, space, at, page, 1)) return page;
+  uncharge(vm, VM_MEMORY, 1);
+  pageTakeFresh(HOST_FRAMES, page);
+  pagePut(HOST_FRAMES, page);
+  return noFrame(vm);
 }
 
 function frameReclaimed(vm: usize): u32 {

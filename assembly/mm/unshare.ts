@@ -19,7 +19,7 @@ export function ksmUnshare(vm: usize, vpn: u64): bool {
   const i = <u32>vpn & 511;
   const chunk = chunkOf(vm, vpn);
   if (chunk == 0 || !bitGet(chunk + KSM, i)) return true;
-  const frame = frameGet(vm);
+  const frame = frameGet(vm, vm, vpn);
   if (frame == 0) return false;
   pageTakeFresh(HOST_FRAMES, frame);
   // Making room may have taken the page itself.

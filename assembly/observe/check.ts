@@ -18,7 +18,7 @@ import {
   BACKED, CHUNK_HUGE, CHUNK_KSM, CHUNK_PARTS, chunkAt, DIRTY, FILE, HINT_LAZY, HINT_SPECIAL, HINT_SWAPPED, HINT_ZERO,
   hugeTag, KSM, LAZY, NODE_BACKED, NODE_CHUNKS, NODE_HINTS, pageSlot, PART, SWAPPED, WRITABLE, ZERO,
 } from '../mm/page-state';
-import { FILE_NEXT, fileCached, fileDirPages, fileIsUnused, fileOwner } from '../mm/file';
+import { FILE_NEXT, FILE_POLICIES, fileCached, fileDirPages, fileIsUnused, fileOwner } from '../mm/file';
 import { fileOf, filePage, filePlaceName, filePlacePages, filePlaces } from '../mm/file-place';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmChargedTo, NODE_FRAME } from '../mm/ksm-page';
@@ -239,6 +239,7 @@ function checkFiles(frames: usize, arena: usize, swap: usize): Broken {
   for (let file: usize = load<u32>(HOST_FILES); file != 0; file = load<u32>(file, FILE_NEXT)) {
     let e = ownRun(arena, file, 1);
     if (e == Broken.Nothing) e = ownRun(arena, load<u32>(file, VM_DIR), fileDirPages(file));
+    if (e == Broken.Nothing && load<u32>(file, FILE_POLICIES) != 0) e = ownRun(arena, load<u32>(file, FILE_POLICIES), 1);
     if (e == Broken.Nothing) e = checkPlaces(file);
     if (e == Broken.Nothing) e = ownSet(arena, file + FILE_PRIVATE, FILE_SET_DEPTH);
     if (e == Broken.Nothing) e = ownSet(arena, file + FILE_PINS, FILE_SET_DEPTH);

@@ -34,10 +34,11 @@ export class Core {
   }
 
   /** Bytes of linear memory for a host; the same rule as hostBytes of assembly/vm.ts, held equal by a test. */
-  static bytes(frames: number, arena: number, swap: number, gigantic = 0): number {
+  static bytes(frames: number, arena: number, swap: number, gigantic = 0, nodes = 1): number {
     const stacks = [frames, arena, swap].reduce((sum, n) => sum + n * 4 + Math.floor(n / 512) * 8, 0);
     const tables = Math.ceil(stacks / layout.TABLE_SIZE) + arena;
-    const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE + frames * 8) / 4096) + arena;
+    const perFrame = nodes > 1 ? 9 : 8;
+    const first = Math.ceil((layout.DYNAMIC + tables * layout.TABLE_SIZE + frames * perFrame) / 4096) + arena;
     const end = Math.ceil(first / 512) * 512 + frames + swap;
     if (gigantic === 0) return end * 4096;
     // A page more: see hostBytes.

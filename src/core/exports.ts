@@ -5,8 +5,19 @@
 export type Ptr = number;
 
 export interface CoreExports {
-  hostBytes(frames: number, arena: number, swap: number, gigantic: number): number;
-  hostInit(frames: number, arena: number, swap: number, gigantic: number, events: number): void;
+  hostBytes(frames: number, arena: number, swap: number, gigantic: number, nodes: number): number;
+  hostInit(
+    frames: number,
+    arena: number,
+    swap: number,
+    gigantic: number,
+    nodes: number,
+    events: number,
+  ): void;
+  /** Frames of a memory node, and those that may still be handed out; the node of a frame in use. */
+  nodeRoom(node: number): number;
+  nodeFree(node: number): number;
+  nodeOfFrame(frame: number): number;
   vmCreate(
     pages: bigint,
     cpus: number,
@@ -74,6 +85,12 @@ export interface CoreExports {
   munmap(vm: Ptr, start: bigint, length: bigint): number;
   setAnonName(vm: Ptr, start: bigint, length: bigint, kind: number, name: bigint): number;
 
+  /** `nodes`: a bit for each. */
+  mbind(vm: Ptr, start: bigint, length: bigint, mode: number, nodes: number, flags: number): number;
+  setMempolicy(vm: Ptr, mode: number, nodes: number): number;
+  /** Mode, and nodes from bit 8 on; -1 where nothing is mapped. */
+  mempolicyAt(vm: Ptr, vpn: bigint): number;
+
   vmaFind(vm: Ptr, vpn: bigint): Ptr;
   vmaNext(vm: Ptr, vma: Ptr): Ptr;
   /** The VMM's region of RAM with gfn, 0 for none. */
@@ -126,6 +143,8 @@ export interface CoreExports {
   /** Blocks of the file behind page vpn, in memory and swapped, 4 KiB each; -1 when there is no file. */
   fileBlocks(vm: Ptr, vpn: bigint): number;
   ksmScan(): void;
+  /** The VM whose memory cgroup pays for a frame that KSM shares. */
+  ksmChargedTo(frame: number): Ptr;
   /** Frames that sharing saves. */
   ksmSaved(): number;
   /** Linear-memory address of the file's page behind vpn for write(2), 0 when there is none. */
@@ -160,6 +179,10 @@ export interface CoreExports {
   pageCounts(first: number, count: number): void;
   /** At SCRATCH, u64: leaves of 4 KiB, 2 MiB, 1 GiB, dirty pages of a slot. */
   slotStats(vm: Ptr, slot: Ptr): void;
+  /** USE_* at SCRATCH: of the VMM's page table, of a file's pages, of the SLAT. */
+  pagesUsage(vm: Ptr, vpn: bigint, end: bigint): void;
+  fileUsage(vm: Ptr, file: Ptr, first: bigint, end: bigint): void;
+  leavesUsage(vm: Ptr, gfn: bigint, end: bigint): void;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;
   check(): number;

@@ -14,6 +14,7 @@ export const HOST_ARENA = HOST + 64;
 export const HOST_SWAP = HOST + 128;
 export const HOST_EVENTS_ON = HOST + 196;
 export const HOST_TABLES = HOST + 200;
+export const HOST_FILES = HOST + 208;
 export const HOST_KSM_NODES = HOST + 224;
 export const HOST_KSM_SCANS = HOST + 232;
 export const TABLE_SIZE = 64;
@@ -21,6 +22,8 @@ export const HOST_GIGANTIC_BASE = HOST + 324;
 export const HOST_GIGANTIC_TOTAL = HOST + 328;
 export const HOST_GIGANTIC_FREE = HOST + 332;
 export const HOST_GIGANTIC_USED = HOST + 336;
+export const HOST_NODE_LABELS = HOST + 448;
+export const HOST_NODE_COUNT = HOST + 452;
 export const HOST_EVENT_SEQ = HOST + 384;
 
 export const VM_ROOT = 8;
@@ -48,6 +51,8 @@ export const VM_GMEM_PROFILE = 860;
 export const VM_MANUAL_PROTECT = 880;
 export const VM_INVALIDATING = 888;
 export const VM_KVM_COUNTERS = 912;
+export const VM_TASK_POLICY = 976;
+export const VM_INTERLEAVED = 980;
 
 // What rangeStats leaves at SCRATCH, assembly/observe/stats.ts.
 export const STAT_RSS = 0;
@@ -64,6 +69,24 @@ export const STAT_PSS = 88;
 export const STAT_PSS_DIRTY = 96;
 export const STAT_PSS_ANON = 104;
 export const STAT_FILE_SWAP = 112;
+
+// What pagesUsage, fileUsage and leavesUsage leave at SCRATCH, assembly/observe/usage.ts.
+export const USE_ANON = 0;
+export const USE_KSM = 8;
+export const USE_ANON_HUGE = 16;
+export const USE_HELD = 24;
+export const USE_HUGETLB = 32;
+export const USE_SWAPPED = 40;
+export const USE_LOCKED = 48;
+export const USE_CACHED = 56;
+export const USE_MAPPED = 64;
+export const USE_ENTRIES = 72;
+export const USE_UNEVICTABLE = 80;
+export const USE_KSM_SHARE = 88;
+export const USE_LEAVES = 96;
+export const USE_NODES = 128;
+export const USE_NODES_UNEVICTABLE = 192;
+export const USE_NODES_MAPPED = 256;
 
 // What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
 export const PAGE_FRAME = 0;
@@ -97,8 +120,11 @@ export const VMA_ANON = 20;
 export const VMA_NAME = 24;
 
 // Record of a file, assembly/mm/file.ts.
+export const FILE_NEXT = 24;
 export const FILE_KIND = 32;
 export const FILE_FLAGS = 36;
+export const FILE_SIZE = 40;
+export const FILE_OWNER = 52;
 export const FILE_FIRST = 64;
 
 // Pool record, assembly/frames/pool.ts.

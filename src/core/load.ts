@@ -59,12 +59,13 @@ export async function loadCore(
     readonly arena: number;
     readonly swap: number;
     readonly gigantic: number;
+    readonly nodes: number;
   },
   events: boolean,
 ): Promise<Core> {
   const module = await moduleOf(build, kind);
   // hostBytes needs no state, but a first memory to ask it with would cost more than knowing its rule.
-  const bytes = Core.bytes(pages.frames, pages.arena, pages.swap, pages.gigantic);
+  const bytes = Core.bytes(pages.frames, pages.arena, pages.swap, pages.gigantic, pages.nodes);
   const wasmPages = Math.ceil(bytes / WASM_PAGE);
   if (wasmPages > WASM_PAGE) {
     throw new SlatboxError(
@@ -84,6 +85,6 @@ export async function loadCore(
     );
   }
   const core = await instantiateCore(module, memory);
-  core.x.hostInit(pages.frames, pages.arena, pages.swap, pages.gigantic, events ? 1 : 0);
+  core.x.hostInit(pages.frames, pages.arena, pages.swap, pages.gigantic, pages.nodes, events ? 1 : 0);
   return core;
 }

@@ -2,11 +2,13 @@
 // kept, and a page that is one 64-bit word over and over is kept as that word. The event ring is left out: its
 // records are found by their number, and a replay writes the same ones again.
 import { RUN_SIZE } from '../../assembly/abi/status.ts';
+import type { Core } from '../core/core.ts';
 import {
   HOST,
   HOST_ARENA,
   HOST_FRAMES,
   HOST_GIGANTIC_USED,
+  HOST_NODE_LABELS,
   HOST_SHARED,
   HOST_SWAP,
   HOST_TABLES,
@@ -66,12 +68,20 @@ export function takeCheckpoint(host: Host): Checkpoint {
     ...host.vms.map((vm) => copy(core.x.runOf(vm.ptr, 0) >>> 0, vm.cpus * RUN_SIZE)),
     copy(core.readU32(HOST_TABLES), bumped * TABLE_SIZE),
     copy(core.readU32(HOST_SHARED), core.readU32(HOST_FRAMES + POOL_BUMP) * SHARED_SIZE),
+    ...labels(core),
     copy(core.readU32(HOST_ARENA + POOL_BASE) * 4096, bumped * 4096),
   ];
   const pages = takePages(host);
   const sizes = [...stacks, ...metadata].reduce((sum, part) => sum + part.bytes.length, header.length);
   const bytes = sizes + pages.numbers.length * 16 + pages.bodies.length * 4096;
   return { host: host.serial, header, stacks, metadata, pages, vms: host.vms.map((vm) => vm.save()), bytes };
+}
+
+/** Which node each frame is of: of all frames, since one that is handed out later has none yet. */
+function labels(core: Core): { readonly at: number; readonly bytes: Uint8Array }[] {
+  const at = core.readU32(HOST_NODE_LABELS);
+  if (at === 0) return [];
+  return [{ at, bytes: core.u8.slice(at, at + (core.x.poolTotal(HOST_FRAMES) >>> 0)) }];
 }
 
 function takePages(host: Host): Pages {

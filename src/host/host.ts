@@ -6,6 +6,7 @@ import {
   HOST_FRAMES,
   HOST_GIGANTIC_FREE,
   HOST_GIGANTIC_TOTAL,
+  HOST_NODE_COUNT,
   HOST_SWAP,
 } from '../core/layout.ts';
 import { loadCore } from '../core/load.ts';
@@ -35,6 +36,9 @@ const DEFAULT_SWAP = 256 * 2 ** 20;
 
 /** The first GiB is never one, and the last one would end where addresses begin anew. */
 const MOST_GIGANTIC = 2;
+
+/** NODE_MAX of assembly/frames/node.ts. */
+const NODE_MAX = 8;
 
 let hosts = 0;
 
@@ -82,6 +86,21 @@ export class Host {
     let n = 0;
     for (let bits = free; bits !== 0; bits &= bits - 1) n++;
     return { total: this.core.readU32(HOST_GIGANTIC_TOTAL), free: n };
+  }
+
+  /** Memory nodes: bytes of each, and bytes of each that are free. */
+  nodes(): readonly { readonly size: number; readonly free: number }[] {
+    this.core.assertAllowed();
+    const { x } = this.core;
+    const count = this.core.readU32(HOST_NODE_COUNT);
+    if (count === 0) {
+      const { total, free } = this.frames();
+      return [{ size: total * PAGE, free: free * PAGE }];
+    }
+    return Array.from({ length: count }, (_, n) => ({
+      size: (x.nodeRoom(n) >>> 0) * PAGE,
+      free: (x.nodeFree(n) >>> 0) * PAGE,
+    }));
   }
 
   /** Bytes in use for SLAT tables, page state, VMAs, slots and connections of all VMs. */
@@ -154,9 +173,17 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
       `0 to ${MOST_GIGANTIC}: linear memory ends at 4 GiB`,
     );
   }
+  const nodes = options.numaNodes ?? 1;
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > NODE_MAX || nodes > frames) {
+    throw new SlatboxError(
+      'SLB-020',
+      `numaNodes is ${nodes}`,
+      `1 to ${NODE_MAX}, and no more than the host has frames`,
+    );
+  }
   // Metadata: an eighth of the pool covers sparse use; the base is for large, hardly touched guests.
   const arena = 16384 + (frames >>> 3);
-  const pages = { frames, arena, swap: Math.ceil(swap / PAGE), gigantic };
+  const pages = { frames, arena, swap: Math.ceil(swap / PAGE), gigantic, nodes };
   const core = await loadCore(
     options.core ?? 'release',
     options.wasmMemory ?? 'plain',
@@ -175,6 +202,7 @@ export async function createSandbox(options: SandboxOptions & VmOptions = {}): P
     pool: _,
     swap: __,
     hugepages1g: ___,
+    numaNodes: _______,
     core: ____,
     wasmMemory: _____,
     events: ______,
@@ -186,7 +214,7 @@ export async function createSandbox(options: SandboxOptions & VmOptions = {}): P
 
 /** VMs on one host of their own, in shared memory if one has `threads`. */
 export async function createVms(options: SandboxOptions, vms: readonly VmOptions[]): Promise<Vm[]> {
-  const { pool, swap, hugepages1g, core, wasmMemory: kind, events } = options;
+  const { pool, swap, hugepages1g, numaNodes, core, wasmMemory: kind, events } = options;
   const threads = vms.some((vm) => vm.threads);
   // Threads need shared memory; who asks for plain memory all the same is told so by the VM.
   const wasmMemory = kind ?? (threads ? 'threads' : undefined);
@@ -202,6 +230,7 @@ export async function createVms(options: SandboxOptions, vms: readonly VmOptions
         DEFAULT_POOL),
     ...(swap !== undefined && { swap }),
     ...(hugepages1g !== undefined && { hugepages1g }),
+    ...(numaNodes !== undefined && { numaNodes }),
     ...(core !== undefined && { core }),
     ...(wasmMemory !== undefined && { wasmMemory }),
     ...(events !== undefined && { events }),

@@ -25,6 +25,7 @@ import {
   VMA_FILE,
 } from '../../assembly/abi/vm-flags.ts';
 import type { Hva } from '../address.ts';
+import type { Ptr } from '../core/exports.ts';
 import {
   FILE_FIRST,
   FILE_FLAGS,
@@ -136,11 +137,24 @@ export function readRollup(vm: Vm): SmapsRollup {
   };
 }
 
-/** The file of a VMA with this name (assembly/mm/file.ts); private hugetlb memory has one that the kernel makes. */
-function fileOf(vm: Vm, name: bigint, start: Hva): MappedFile {
+/** The file record of a VMA with this name (assembly/mm/file.ts) and the byte of it at `start`; private hugetlb memory has none. */
+export function recordOf(
+  vm: Vm,
+  name: bigint,
+  start: bigint,
+): { readonly ptr: Ptr; readonly offset: number } | undefined {
   const { core } = vm.host;
-  const file = Number(name & 0xfffffn) << 12;
-  if (file === 0) {
+  const ptr = Number(name & 0xfffffn) * PAGE;
+  if (ptr === 0) return undefined;
+  const place = BigInt.asIntN(44, name >> 20n);
+  const page = (start >> 12n) - place - BigInt(core.readU32(ptr + FILE_FIRST));
+  return { ptr, offset: Number(page) * PAGE };
+}
+
+/** The file of a VMA with this name; that of private hugetlb memory the kernel makes. */
+function fileOf(vm: Vm, name: bigint, start: Hva): MappedFile {
+  const file = recordOf(vm, name, start);
+  if (file === undefined) {
     const region = vm.ram.find(({ hva, size }) => hva <= start && start < hva + BigInt(size));
     return {
       name: '/anon_hugepage (deleted)',
@@ -149,13 +163,13 @@ function fileOf(vm: Vm, name: bigint, start: Hva): MappedFile {
       executable: false,
     };
   }
-  const place = BigInt.asIntN(44, name >> 20n);
-  const page = (start >> 12n) - place - BigInt(core.readU32(file + FILE_FIRST));
-  return {
-    ...named(core.readU32(file + FILE_KIND), core.readU32(file + FILE_FLAGS)),
-    offset: Number(page << 12n),
-    links: 0,
-  };
+  return { ...fileName(vm, file.ptr), offset: file.offset, links: 0 };
+}
+
+/** What /proc calls a file, and whether it may be executed. */
+export function fileName(vm: Vm, file: Ptr): { readonly name: string; readonly executable: boolean } {
+  const { core } = vm.host;
+  return named(core.readU32(file + FILE_KIND), core.readU32(file + FILE_FLAGS));
 }
 
 function named(kind: FileKind, flags: number): { readonly name: string; readonly executable: boolean } {

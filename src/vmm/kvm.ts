@@ -354,6 +354,16 @@ export class Kvm {
 
   #closed = false;
 
+  /** For a checkpoint; the rest is in linear memory. */
+  save(): { readonly closed: boolean; readonly hypercalls: number } {
+    return { closed: this.#closed, hypercalls: this.hypercalls };
+  }
+
+  load({ closed, hypercalls }: ReturnType<Kvm['save']>): void {
+    this.#closed = closed;
+    this.hypercalls = hypercalls;
+  }
+
   get #profile(): GmemProfile {
     return this.#core.readU32(this.#vm + VM_GMEM_PROFILE);
   }

@@ -1,6 +1,7 @@
 // The VMM process: accesses through its own page table, its system calls on mappings, and on files (files.ts).
 // Errno numbers are Linux's; what the VMM does wrong is an errno or a signal, as for any process.
 import { Errno } from '../../assembly/abi/errno.ts';
+import type { Mpol } from '../../assembly/abi/mempolicy.ts';
 import { Madv, Status } from '../../assembly/abi/status.ts';
 import {
   VM_ACCOUNT,
@@ -19,6 +20,7 @@ import { SLOT_BASE, SLOT_VPN } from '../core/layout.ts';
 import type { AddressLike, HostAccess } from '../types.ts';
 import type { Vm } from '../vm.ts';
 import { Files, type Whence } from './files.ts';
+import { getMempolicy, type MemoryPolicy, nodeBits } from './mempolicy.ts';
 import { Pins } from './pins.ts';
 
 export const ADVICE = {
@@ -208,6 +210,24 @@ export class Process {
 
   munmap(hva: bigint, len: bigint): Errno {
     return this.#vm.host.core.x.munmap(this.#vm.ptr, u64(hva), u64(len));
+  }
+
+  /** mbind: `nodes` are numbers of nodes, `flags` MPOL_MF_*. */
+  mbind(hva: bigint, len: bigint, mode: Mpol, nodes: readonly number[] = [], flags = 0): Errno {
+    return this.#vm.host.core.x.mbind(this.#vm.ptr, u64(hva), u64(len), mode, nodeBits(nodes), flags);
+  }
+
+  /** set_mempolicy: the policy of all that has none of its own, as under numactl. */
+  setMempolicy(mode: Mpol, nodes: readonly number[] = []): Errno {
+    return this.#vm.host.core.x.setMempolicy(this.#vm.ptr, mode, nodeBits(nodes));
+  }
+
+  /**
+   * get_mempolicy: of the task, or with MPOL_F_ADDR of the mapping at `hva`, Default if it has none of its own. With
+   * MPOL_F_NODE, `mode` is a node: that of the page at `hva`, or without MPOL_F_ADDR the next one to be interleaved on.
+   */
+  getMempolicy(hva = 0n, flags = 0): MemoryPolicy {
+    return getMempolicy(this.#vm, hva, flags);
   }
 
   /** memfd_create and ftruncate: a descriptor, or minus an errno. */

@@ -58,7 +58,7 @@ export class ExploreMachine {
     const env = { memory, abort: abortIn(memory), sync: () => {}, wait: () => {} };
     this.#x = new WebAssembly.Instance(module, { env }).exports as unknown as CoreExports;
     const core = new Core(this.#x, memory, module);
-    core.x.hostInit(frames, arena, swap, 0, 0);
+    core.x.hostInit(frames, arena, swap, 0, 1, 0);
     this.vm = new Host(core).createVm({ memory: ram, cpus, ...vmm });
     this.fibers = Array.from(
       { length: cpus },

@@ -1,0 +1,106 @@
+// What the tools say of an SNP guest (snp-guest.ts), and what they would say under each rule that the discussion weighs.
+import { exitReport, pageTableBytes, RSS_RULES, type RssRule, unmappedResident } from './rss-rules.ts';
+import { bootSnpGuest, type SnpGuest, type SnpInputs } from './snp-guest.ts';
+import { type MemcgStat, type NumaMapsLine, numastatText, type ProcessSizes } from './views.ts';
+
+const PAGE = 4096;
+const bytes = (pages: number): number => pages * PAGE;
+const all = (pages: readonly number[]): number[] => pages.map(bytes);
+const sum = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0);
+const plus = (a: readonly number[], b: readonly number[]): number[] => a.map((n, i) => n + (b[i] ?? 0));
+
+export const memTotal = ({ host }: SnpInputs): number => bytes(sum(host.nodes));
+
+/** VIRT, RES and SHR of QEMU under a rule. */
+export function processSizes({ inputs, ledger, gmem }: SnpGuest, rule: RssRule): ProcessSizes {
+  const c = ledger.counters();
+  const file = inputs.vmm.file + c.rssFile + c.rssShmem + unmappedResident(gmem, rule);
+  const virtual = inputs.vmm.virtual + c.vmSize + (RSS_RULES[rule].maps ? sum(gmem.map((f) => f.size)) : 0);
+  return { virt: bytes(virtual), res: bytes(inputs.vmm.anon + c.rssAnon + file), shr: bytes(file) };
+}
+
+/** memory.stat and memory.numa_stat of QEMU's cgroup. Accounting is the same under all rules. */
+export function memcgStat({ inputs, ledger }: SnpGuest): MemcgStat {
+  const c = ledger.counters();
+  const of = (pages: readonly number[]) => ({ bytes: bytes(sum(pages)), nodes: all(pages) });
+  return {
+    anon: { bytes: bytes(inputs.vmm.anon + c.rssAnon) },
+    file: of(plus(c.fileNodes, inputs.vmm.cacheNodes)),
+    shmem: { bytes: bytes(c.shmem) },
+    file_thp: of(c.fileThpNodes),
+    unevictable: of(c.unevictableNodes),
+  };
+}
+
+/** numa_maps of the guest's mappings. */
+export function numaMaps({ inputs, ledger }: SnpGuest): NumaMapsLine[] {
+  return [inputs.ram, ...inputs.roms].map(({ start, name, active, mapmax }, i) => {
+    const entries = [...(ledger.mappings[i]?.entries.values() ?? [])];
+    const nodes = inputs.host.nodes.map((_, n) => entries.filter(({ node }) => node === n).length);
+    const anon = entries.filter((entry) => entry.anon).length;
+    const dirty = entries.filter((entry) => entry.dirty).length;
+    const { policy } = inputs;
+    return { start, policy, file: name, anon, dirty, mapmax, active, nodes, kernelPageSize: PAGE };
+  });
+}
+
+/** `numastat -p` and the line FilePages of `numastat -m`. */
+export function numastat({ inputs, ledger }: SnpGuest): { process: number[]; filePages: number[] } {
+  const c = ledger.counters();
+  const { vmm, host } = inputs;
+  return {
+    process: all(plus(vmm.mapsNodes, c.mappedNodes)),
+    filePages: all(plus(plus(host.cacheNodes, vmm.cacheNodes), c.fileNodes)),
+  };
+}
+
+export function numastatTexts(guest: SnpGuest): string {
+  const { process, filePages } = numastat(guest);
+  const own = numastatText('Per-node process memory usage', [['(qemu-system-x86)', process]]);
+  return `${own}\n${numastatText('Per-node system memory usage', [['FilePages', filePages]])}`;
+}
+
+/** One way to answer, in bytes: what it says at three moments and what it costs. */
+export interface RuleResult {
+  readonly rule: RssRule;
+  readonly about: string;
+  readonly boot: ProcessSizes;
+  /** RES after a part of the private memory was punched away, and after the guest touched that again. */
+  readonly punched: number;
+  readonly touched: number;
+  /** Of QEMU by node, as numa_maps would have it; undefined: says nothing of the guest's private memory. */
+  readonly byNode?: readonly number[];
+  readonly pageTables: number;
+  readonly exit?: string;
+}
+
+/** All rules on the same guest, of whose private memory `pages` from the start are punched away and touched again. */
+export function compareRules(inputs: SnpInputs, pages: number): RuleResult[] {
+  return (Object.keys(RSS_RULES) as RssRule[]).map((rule) => {
+    const guest = bootSnpGuest(inputs);
+    const [ram] = guest.gmem;
+    const boot = processSizes(guest, rule);
+    const pageTables = pageTableBytes(guest.gmem, rule);
+    const byNode = attributed(guest, rule);
+    if (ram) guest.ledger.punch(ram, 0, pages);
+    const punched = processSizes(guest, rule).res;
+    for (let page = 0; ram && page < pages; page++) ram.guestFault(page);
+    const touched = processSizes(guest, rule).res;
+    const exit = exitReport(guest.gmem, rule);
+    return {
+      rule,
+      about: RSS_RULES[rule].about,
+      boot,
+      punched,
+      touched,
+      pageTables,
+      ...(byNode && { byNode }),
+      ...(exit && { exit }),
+    };
+  });
+}
+
+/** Private memory by node, for whoever asks about QEMU: entries have places, counters have none, a query has them. */
+function attributed({ ledger }: SnpGuest, rule: RssRule): number[] | undefined {
+  return RSS_RULES[rule].maps || rule === 'query' ? all(ledger.counters().unevictableNodes) : undefined;
+}
