@@ -196,6 +196,17 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(() => table.getByRole('row').count()).toBe(2);
   });
 
+  it('who counts: both memories of a page, and whose they are', async () => {
+    await open('#s=private-shared&t=14&sel=0x2000000+0x400000');
+    await atStep(14);
+    await tab('Who');
+    const row = (counter: string) => page.locator('.who').getByRole('row').filter({ hasText: counter });
+    await eventually(() => textOf(row('VmRSS').first())).toContain('4 MiB');
+    expect(await textOf(row('guest_memfd pages'))).toContain('4 MiB');
+    await press('To the start');
+    await eventually(() => textOf(row('VmRSS').first())).toContain('0 B');
+  });
+
   it('exits: each with its address as a link, and a sentence', async () => {
     await open('#s=memslots&t=39');
     await atStep(39);
@@ -483,7 +494,17 @@ describe('page', { timeout: 60_000 }, () => {
     'private-shared',
   ])('%s: everything that can be operated has a name', async (name) => {
     await open(`#s=${name}&t=10`);
-    for (const name of ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Counters', 'Events', 'Console']) {
+    for (const name of [
+      'Walk',
+      'Device',
+      'VMAs',
+      'Slots',
+      'Exits',
+      'Who',
+      'Counters',
+      'Events',
+      'Console',
+    ]) {
       await tab(name);
       for (const role of ['button', 'textbox', 'slider', 'tab', 'radio', 'searchbox', 'grid'] as const) {
         const all = await page.getByRole(role).count();
@@ -513,7 +534,17 @@ describe('page', { timeout: 60_000 }, () => {
   ])('%s, 360 px wide: nothing sticks out', async (scenario) => {
     await page.setViewportSize({ width: 360, height: 740 });
     await open(`#s=${scenario}&t=10`);
-    for (const name of ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Counters', 'Events', 'Console']) {
+    for (const name of [
+      'Walk',
+      'Device',
+      'VMAs',
+      'Slots',
+      'Exits',
+      'Who',
+      'Counters',
+      'Events',
+      'Console',
+    ]) {
       await tab(name);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       expect([name, width]).toEqual([name, 360]);
