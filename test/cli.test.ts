@@ -210,7 +210,7 @@ describe('cli › looking at a machine', () => {
       guestMemfd: 'open',
       guestMemfdOffset: 0,
       fd: 3,
-      leaves: { '4k': 1024, '2m': 0, '1g': 0 },
+      leaves: { '4k': 512, '2m': 0, '1g': 0 },
     });
     const text = (await slatbox('memslots builtin:private-shared')).out;
     expect(text.split('\n')[2]).toContain('fd 3 +0x0');

@@ -41,8 +41,12 @@ export enum VmType {
 }
 
 export enum Cap {
+  UserMemory = 3,
   NrMemslots = 10,
   SyncMmu = 16,
+  DestroyMemoryRegionWorks = 21,
+  JoinMemoryRegionsWorks = 30,
+  ReadonlyMem = 81,
   ManualDirtyLogProtect2 = 168,
   ExitHypercall = 201,
   UserMemory2 = 231,

@@ -129,8 +129,10 @@ function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
 /** The page behind the slot's host-virtual address, through the VMM's page table. */
 function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, flags: u32, write: bool): Status {
   const i = <u32>vpn & 511;
+  // KVM tries to have the page writable first, but never under a read-only slot (kvm_follow_pfn, map_writable).
+  const readonly = (flags & MemFlag.Readonly) != 0;
   let chunk = chunkOf(vm, vpn);
-  if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
+  if (readonly || chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
     const vma = vmaOf(vm, vpn);
     if (vma == 0) return Status.Efault;
     // A read asks for read permission of the VMA: unlike the host, KVM cannot read a page with PROT_WRITE
@@ -142,16 +144,13 @@ function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, flags: u32, write: b
     if (chunk == 0) chunk = chunkOf(vm, vpn);
   }
   let entry: u64;
-  if (bitGet(chunk + WRITABLE, i)) {
+  if (!readonly && bitGet(chunk + WRITABLE, i)) {
     // KVM takes a page that the host may write as writable, and as dirty from now on, also for a read (R3.3).
     if (isPlain(chunk, i)) bitSet(chunk + DIRTY, i);
     else folioDirtied(vmaOf(vm, vpn), vpn, chunk);
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF_W;
-    if ((flags & (MemFlag.Readonly | MemFlag.LogDirtyPages)) != 0) {
-      if ((flags & MemFlag.Readonly) != 0) entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;
-      // So the log has it from now on, also for a read (R10.3).
-      else if (!dirty(vm, slot, gfn)) return Status.OutOfMemory;
-    }
+    // So the log has it from now on, also for a read (R10.3).
+    if ((flags & MemFlag.LogDirtyPages) != 0 && !dirty(vm, slot, gfn)) return Status.OutOfMemory;
   } else if (bitGet(chunk + BACKED, i)) {
     entry = ((<u64>load<u32>(pageSlot(chunk, i))) << 12) | EPT_LEAF;
   } else {
@@ -162,7 +161,7 @@ function mapHva(vm: usize, gfn: u64, vpn: u64, slot: usize, flags: u32, write: b
 }
 
 /** gfn goes into the slot's dirty log. False without metadata. */
-function dirty(vm: usize, slot: usize, gfn: u64): bool {
+export function dirty(vm: usize, slot: usize, gfn: u64): bool {
   if (!dirtyMark(vm, slot, gfn)) {
     slatMakeRoom();
     if (!dirtyMark(vm, slot, gfn)) return false;

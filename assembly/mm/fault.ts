@@ -40,7 +40,7 @@ export function hostAccess(vm: usize, vpn: u64, write: bool): Status {
 /**
  * Make page vpn present, writable and dirty for a write; present for a read (`.` becomes the zero page).
  * `vma` is its VMA (vmaOf), whose permission the caller has checked, `chunk` its chunk, 0 when absent.
- * Ok, or OutOfMemory or Sigbus, then nothing changed.
+ * Ok, or OutOfMemory or Sigbus, then nothing changed for this page.
  */
 export function faultIn(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): Status {
   const i = <u32>vpn & 511;
@@ -76,8 +76,8 @@ function otherPage(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): 
   const flags = load<u32>(vma, VMA_FLAGS);
   if ((flags & VM_HUGETLB) != 0) return hugetlbFault(vm, vpn, write, vma);
   if ((flags & VMA_FILE) != 0) {
-    if (fileForbids(vma, vpn)) return Status.Sigbus;
     if (!write) return fileReadFault(vm, vpn, vma, chunk);
+    if (fileForbids(vma, vpn)) return Status.Sigbus;
     return (flags & VM_SHARED) != 0 ? fileWriteFault(vm, vpn, vma, chunk) : copyFile(vm, vpn, vma);
   }
   const table = chunk != 0 && !isNoTable(chunk);

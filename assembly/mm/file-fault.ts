@@ -108,14 +108,16 @@ function fileEntry(vm: usize, vpn: u64, chunk: usize, frame: u32, write: bool, w
 
 /**
  * A read where nothing is mapped: first all neighbours in the window that are in memory are mapped, this page too if it
- * is; else it is read in. Only a shared mapping gives the right to write at once; dirty it is not.
+ * is; else it is read in. Only a shared mapping gives the right to write at once; dirty it is not. Sigbus as fileForbids
+ * says: that is found out last, when the neighbours are mapped.
  */
 export function fileReadFault(vm: usize, vpn: u64, vma: usize, chunk: usize): Status {
   const file = fileOf(vma);
   const at = filePage(vma, vpn);
+  const forbidden = fileForbids(vma, vpn);
   // What has to be got first: reclaim may run.
-  const frame = fileObtain(vm, file, at);
-  if (frame == 0) return Status.OutOfMemory;
+  const frame = forbidden ? 0 : fileObtain(vm, file, at);
+  if (frame == 0 && !forbidden) return Status.OutOfMemory;
   if (chunk == 0) chunk = chunkMake(vm, vpn);
   if (chunk == 0) return Status.OutOfMemory;
   const flags = load<u32>(vma, VMA_FLAGS);
@@ -133,6 +135,7 @@ export function fileReadFault(vm: usize, vpn: u64, vma: usize, chunk: usize): St
     const cached = near == vpn ? frame : fileCached(file, at - vpn + near);
     if (cached != 0) fileEntry(vm, near, chunk, cached, false, writable);
   }
+  if (forbidden) return Status.Sigbus;
   count(vm, Counter.FaultsMinor);
   event(EventKind.Fault, vm, 0, vpn, 0x66, 0); // f
   return Status.Ok;

@@ -62,6 +62,9 @@ export function filePunch(file: usize, at: u64, end: u64): void {
 export function filePunchBytes(file: usize, offset: u64, end: u64): void {
   const first = fileAt(file, offset + 4095);
   const last = fileAt(file, end);
+  // shmem_fallocate takes the end of what to unmap as the last byte before the last whole page, unsigned: behind a hole
+  // that ends in the first page that is the end of the file.
+  if (end < 4096) fileUnmapAll(file, first, fileReach(file), false);
   if (first > last) {
     zero(file, last, <u32>offset & 4095, <u32>end & 4095);
     return;
@@ -86,12 +89,12 @@ function zero(file: usize, at: u64, from: u32, to: u32): void {
 
 /**
  * ftruncate of a memfd. What lies behind the new end is gone, for private mappings, too; the rest of its last page is
- * zeroed.
+ * zeroed. So it is with the size that it has already: pages can have been allocated behind its end.
  */
 export function fileResize(file: usize, size: u64): void {
   const old = fileSize(file);
   fileSetSize(file, size);
-  if (size >= old) return;
+  if (size > old) return;
   const end = fileEnd(file);
   fileUnmapAll(file, end, fileReach(file), true);
   if ((size & 4095) != 0) zero(file, end - 1, <u32>size & 4095, 4096);

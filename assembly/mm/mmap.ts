@@ -86,7 +86,7 @@ function add(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize, offset: u
 function fileRefuses(file: usize, flags: u32, len: u64, offset: u64): Errno {
   if (len > SIZE_MAX || offset > SIZE_MAX - len || offset + len > OFFSET_MAX) return Errno.EOVERFLOW;
   if (fileKind(file) != FileKind.GuestMemfd) return Errno.OK;
-  if ((fileFlags(file) & GmemFlag.Mmap) == 0) return Errno.ENODEV;
-  // Its mount is MNT_NOEXEC.
-  return (flags & VM_EXEC) != 0 ? Errno.EPERM : Errno.OK;
+  // Its mount is MNT_NOEXEC, which is looked at before whether it can be mapped at all.
+  if ((flags & VM_EXEC) != 0) return Errno.EPERM;
+  return (fileFlags(file) & GmemFlag.Mmap) != 0 ? Errno.OK : Errno.ENODEV;
 }

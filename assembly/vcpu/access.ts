@@ -10,6 +10,7 @@ import { here, local } from '../base/thread';
 import { isDoorbell, mmioRead, mmioWrite } from '../bus/mmio';
 import { doorbell } from '../device/pvmemcontrol/registers';
 import { bytesCopy } from '../frames/bytes';
+import { emulate } from '../fault/emulate';
 import { kindOf, resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
 import { EPT_R, EPT_WRITE, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
@@ -201,7 +202,7 @@ function straddle(run: usize, gpa: u64, size: u32, access: i32): Status {
   const value = run + RUN_VALUE;
   const n: u32 = 4096 - (<u32>gpa & 4095);
   // Both pages before any byte moves (R1.3). The lower page decides (R9.8): broken RAM there ends it, and
-  // behind MMIO even broken RAM comes out as MMIO, because the access is being emulated by then.
+  // behind MMIO even broken RAM comes out as MMIO, because the access is being emulated by then, and is so from its start.
   const next = gpa + n;
   if (next < gpa) {
     // Behind 2^64 there is nothing, and gpa 0 least of all: one exit for the whole access.
@@ -211,31 +212,44 @@ function straddle(run: usize, gpa: u64, size: u32, access: i32): Status {
   for (;;) {
     mode(MODE_GUEST);
     let low = translate(run, vm, gpa, access);
-    if (low == 0 && load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
-    if (low != 0) pin(vm, gpa);
-    else mode(MODE_GUEST);
+    if (low == 0) {
+      if (load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, gpa, access);
+      return emulateBoth(run, vm, gpa, n, next, size - n, access);
+    }
+    pin(vm, gpa);
     const high = translate(run, vm, next, access);
-    const highStatus = load<u32>(run, RUN_STATUS);
     store<u32>(here(), 0, HERE_PIN_VM);
-    if (low != 0 && high == 0 && highStatus != Status.Mmio) return exitFailed(run, vm, next, access);
-    if (low != 0) {
-      if (high == 0) mode(MODE_GUEST);
-      // Making room for the second page may have dropped the first one's entry (its page was pinned), and so may
-      // another vCPU: then both again.
-      low = leafEntry(vm, gpa >> 12);
-      if (!allows(low, access)) {
-        mode(0);
-        continue;
-      }
+    if (high == 0) {
+      if (load<u32>(run, RUN_STATUS) != Status.Mmio) return exitFailed(run, vm, next, access);
+      return emulateBoth(run, vm, gpa, n, next, size - n, access);
+    }
+    // Making room for the second page may have dropped the first one's entry (its page was pinned), and so may
+    // another vCPU: then both again.
+    low = leafEntry(vm, gpa >> 12);
+    if (!allows(low, access)) {
+      mode(0);
+      continue;
     }
     inWindow();
-    if (low != 0) transfer(low, gpa, value, n, access);
-    if (high != 0) transfer(high, next, value + n, size - n, access);
+    transfer(low, gpa, value, n, access);
+    transfer(high, next, value + n, size - n, access);
     mode(0);
-    if (low == 0) exitMmio(run, vm, gpa, n, access == Access.Write, value);
-    if (high == 0) exitMmio(run, vm, next, size - n, access == Access.Write, value + n);
     return Status.Ok;
   }
+}
+
+/** Of RUN_VALUE, n bytes at gpa and m at the border behind them, by the emulator: what it cannot reach comes out as MMIO. */
+function emulateBoth(run: usize, vm: usize, gpa: u64, n: u32, next: u64, m: u32, access: i32): Status {
+  const value = run + RUN_VALUE;
+  const low = emulate(vm, gpa, value, n, access);
+  const high = low == Status.OutOfMemory ? low : emulate(vm, next, value + n, m, access);
+  if (high == Status.OutOfMemory) {
+    store<u32>(run, high, RUN_STATUS);
+    return exitFailed(run, vm, low == Status.OutOfMemory ? gpa : next, access);
+  }
+  if (low != Status.Ok) exitMmio(run, vm, gpa, n, access == Access.Write, value);
+  if (high != Status.Ok) exitMmio(run, vm, next, m, access == Access.Write, value + n);
+  return Status.Ok;
 }
 
 /** Reclaim leaves the page at gpa alone: its translation is held while that of the next page is made. */

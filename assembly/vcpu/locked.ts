@@ -1,6 +1,7 @@
 // A locked read-modify-write of a vCPU: `lock xadd`. To memory it is a write, even when it changes nothing.
 // Reference: linux arch/x86/kvm/emulate.c, emulator_cmpxchg_emulated; recorded rules R2, R9.3, R10.1.
 import { Access, RUN_EXITS, RUN_STATUS, RUN_VALUE, RUN_VM, Status } from '../abi/status';
+import { emulate } from '../fault/emulate';
 import { inWindow, MODE_GUEST, mode } from '../base/window';
 import { THREADS, threaded } from '../base/thread';
 import { entryTable } from '../slat/entry';
@@ -23,18 +24,12 @@ export function vcpuAdd(run: usize, gpa: u64, size: u32, value: u64): Status {
 }
 
 /**
- * KVM does it itself then, as a read and a write. What it can read it reads from memory, as under a read-only slot; all
- * else are exits, also where the memory behind such a slot cannot be had (R9.8).
+ * KVM's emulator does it then, as a read and a write. What it can read it reads from memory, as under a read-only slot; all
+ * else are exits, also where the VMM itself cannot read the memory behind such a slot (R9.8).
  */
 function emulated(run: usize, vm: usize, gpa: u64, size: u32, value: u64): Status {
   store<u64>(run, 0, RUN_VALUE);
-  mode(MODE_GUEST);
-  const entry = translate(run, vm, gpa, Access.Read);
-  if (entry != 0) {
-    inWindow();
-    store<u64>(run, oneByOne(entryTable(entry) + (<u32>gpa & 4095), size), RUN_VALUE);
-    mode(0);
-  } else exitMmio(run, vm, gpa, size, false, run + RUN_VALUE);
+  if (emulate(vm, gpa, run + RUN_VALUE, size, Access.Read) != Status.Ok) exitMmio(run, vm, gpa, size, false, run + RUN_VALUE);
   const old = load<u64>(run, RUN_VALUE);
   store<u64>(run, old + value, RUN_VALUE);
   exitMmio(run, vm, gpa, size, true, run + RUN_VALUE);

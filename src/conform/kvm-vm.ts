@@ -136,7 +136,10 @@ class VmKvmDoor implements KvmDoor {
     }
   }
 
-  /** The bytes of the code one by one; it lies in one page, so what one fetch gives all give. */
+  /**
+   * The bytes of the code one by one; it lies in one page, so what one fetch gives all give. The store that reports is
+   * MMIO: KVM emulates it, and reads the instruction for that through the slot's host-virtual address.
+   */
   #execute(gpa: bigint): AccessEnd {
     const code: number[] = [];
     let end: AccessEnd = { exits: [] };
@@ -145,6 +148,9 @@ class VmKvmDoor implements KvmDoor {
       if (end.value === undefined) return end;
       code.push(Number(end.value));
     }
+    const { vmm } = this.#vm;
+    const at = vmm.hvaOf(gpa);
+    if (at === undefined || !vmm.load(at).ok) return { exits: [{ x: 'INTERNAL_ERROR', sub: 1 }] };
     return { exits: end.exits, code: Uint8Array.from(code) };
   }
 
@@ -207,8 +213,16 @@ class VmKvmDoor implements KvmDoor {
       case 'mmap':
         return { errno: this.#tryMmap(fd, call) };
       case 'close':
-        return { errno: vmm.close(fd) };
+        return { errno: this.#close(region) };
     }
+  }
+
+  /** The region has no descriptor then: the next file may get its number. */
+  #close(name: string): number {
+    const region = this.#region(name);
+    const errno = this.#vm.vmm.close(region.fd);
+    if (errno === Errno.OK) this.#regions.set(name, { ...region, fd: NO_FD });
+    return errno;
   }
 
   /** Where no region is. */

@@ -183,6 +183,8 @@ export interface CoreExports {
   pagesUsage(vm: Ptr, vpn: bigint, end: bigint): void;
   fileUsage(vm: Ptr, file: Ptr, first: bigint, end: bigint): void;
   leavesUsage(vm: Ptr, gfn: bigint, end: bigint): void;
+  /** At SCRATCH, u64: leaves of 4 KiB, 2 MiB, 1 GiB, dirty pages of a slot. */
+  slotStats(vm: Ptr, slot: Ptr): void;
   raster(vm: Ptr, lens: number, gfn: bigint, shift: number, cells: number): number;
   vmDigest(vm: Ptr): bigint;
   check(): number;

@@ -97,7 +97,11 @@ export class Kvm {
     switch (cap) {
       case Cap.NrMemslots:
         return NR_MEMSLOTS;
+      case Cap.UserMemory:
       case Cap.SyncMmu:
+      case Cap.DestroyMemoryRegionWorks:
+      case Cap.JoinMemoryRegionsWorks:
+      case Cap.ReadonlyMem:
       case Cap.UserMemory2:
       case Cap.MemoryFaultInfo:
       case Cap.GuestMemfd:

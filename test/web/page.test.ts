@@ -72,6 +72,8 @@ const rssIs = (text: string) => eventually(() => textOf(rss())).toBe(text);
 const tab = (name: string) => page.getByRole('tab', { name }).click();
 const hash = () => page.evaluate(() => window.location.hash);
 
+const TABS = ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Who', 'Counters', 'Events', 'Console'];
+
 describe('page', { timeout: 60_000 }, () => {
   it('opens with a running machine and asks nothing of any other server', async () => {
     const others: string[] = [];
@@ -494,17 +496,7 @@ describe('page', { timeout: 60_000 }, () => {
     'private-shared',
   ])('%s: everything that can be operated has a name', async (name) => {
     await open(`#s=${name}&t=10`);
-    for (const name of [
-      'Walk',
-      'Device',
-      'VMAs',
-      'Slots',
-      'Exits',
-      'Who',
-      'Counters',
-      'Events',
-      'Console',
-    ]) {
+    for (const name of TABS) {
       await tab(name);
       for (const role of ['button', 'textbox', 'slider', 'tab', 'radio', 'searchbox', 'grid'] as const) {
         const all = await page.getByRole(role).count();
@@ -534,17 +526,7 @@ describe('page', { timeout: 60_000 }, () => {
   ])('%s, 360 px wide: nothing sticks out', async (scenario) => {
     await page.setViewportSize({ width: 360, height: 740 });
     await open(`#s=${scenario}&t=10`);
-    for (const name of [
-      'Walk',
-      'Device',
-      'VMAs',
-      'Slots',
-      'Exits',
-      'Who',
-      'Counters',
-      'Events',
-      'Console',
-    ]) {
+    for (const name of TABS) {
       await tab(name);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       expect([name, width]).toEqual([name, 360]);

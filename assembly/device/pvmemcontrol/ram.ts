@@ -1,36 +1,17 @@
 // How the device, a part of the VMM, reaches guest memory: gpa → region → the VMM's own page table.
 // It may fault pages in; what the VMM's protection forbids it cannot reach.
-import { Status } from '../../abi/status';
 import { BUF_SIZE } from '../../abi/pvmemcontrol';
-import { PAGE_SIZE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN, ZERO_PAGE } from '../../base/layout';
-import { bitGet } from '../../base/bits';
+import { PAGE_SIZE, VM_BUF_AT, VM_BUF_CONN, VM_BUF_VPN } from '../../base/layout';
 import { chunkLock, chunkMissed, chunkUnlock } from '../../base/chunk-lock';
 import { local, THREADS } from '../../base/thread';
-import { frameAddress } from '../../frames/bytes';
 import { ramOf, ramVpn } from '../../memslot/ram';
-import { hostAccess } from '../../mm/fault';
-import { entryDirtied } from '../../mm/huge';
-import { BACKED, chunkOf, pageSlot, WRITABLE } from '../../mm/page-state';
+import { hostByte } from '../../mm/host-byte';
 
 /** Whether [gpa, gpa+len) lies in RAM; it may run from one region into another that touches it. 0 < len ≤ 4096. */
 export function inRam(vm: usize, gpa: u64, len: u64): bool {
   const last = gpa + len - 1;
   if (last < gpa) return false;
   return ramOf(vm, gpa >> 12) != 0 && ramOf(vm, last >> 12) != 0;
-}
-
-/** Address of the byte at gpa, in page vpn, for the VMM; 0 when it cannot be reached. Holds while the chunk is locked. */
-function ramByte(vm: usize, vpn: u64, gpa: u64, write: bool): usize {
-  const i = <u32>vpn & 511;
-  let chunk = chunkOf(vm, vpn);
-  // A page that is there and writable is readable too: no look at the VMA.
-  if (chunk == 0 || !bitGet(chunk + WRITABLE, i)) {
-    if (hostAccess(vm, vpn, write) != Status.Ok) return 0;
-    chunk = chunkOf(vm, vpn);
-    if (!bitGet(chunk + BACKED, i)) return ZERO_PAGE + <usize>(gpa & 4095);
-  }
-  if (write) entryDirtied(chunk, i);
-  return frameAddress(load<u32>(pageSlot(chunk, i))) + <usize>(gpa & 4095);
 }
 
 /**
@@ -88,7 +69,7 @@ function ramPart(vm: usize, gpa: u64, at: usize, n: u32, write: bool, connection
   let attempts: u32 = 0;
   do {
     chunkLock(vm, vpn);
-    p = ramByte(vm, vpn, gpa, write);
+    p = hostByte(vm, vpn, <u32>gpa & 4095, write);
     if (p != 0) {
       if (write) copyPart(p, at, n);
       else copyPart(at, p, n);

@@ -1,0 +1,55 @@
+// Memory as KVM's instruction emulator reaches it: not by the guest's translations but through the VMM's own page table, at
+// the host-virtual address of the slot, whatever else the slot has behind it. An instruction is emulated when it meets MMIO.
+// Reference: linux arch/x86/kvm/x86.c (emulator_read_write_onepage, emulator_write_phys), virt/kvm/kvm_main.c
+// (__kvm_read_guest_page, __kvm_write_guest_page); recorded rules R9.3, R9.6, R9.8.
+import { MemFlag } from '../abi/kvm';
+import { Access, Status } from '../abi/status';
+import { VM_SLOT_GENERATION } from '../base/layout';
+import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
+import { bytesCopy } from '../frames/bytes';
+import { dirtyReserve, isLogging } from '../memslot/dirty';
+import { SLOT_FLAGS, slotOf, slotVpn } from '../memslot/table';
+import { hostByte } from '../mm/host-byte';
+import { slatMakeRoom } from '../mm/room';
+import { GFN_LIMIT } from '../slat/entry';
+import { dirty } from './resolve';
+
+/**
+ * `len` bytes at gpa, in one page, from (a write) or to `data`. Mmio: no slot, a write to a read-only one, or the VMM itself
+ * cannot get at its memory there; an exit has to do it then. OutOfMemory: no room to log it.
+ */
+export function emulate(vm: usize, gpa: u64, data: usize, len: u32, access: i32): Status {
+  const gfn = gpa >> 12;
+  const write = access == Access.Write;
+  let attempts: u32 = 0;
+  let status: Status;
+  let changed: bool;
+  // Slots may change until the page is locked: then what was looked up is looked up again.
+  do {
+    const generation = load<u32>(vm, VM_SLOT_GENERATION);
+    const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
+    if (slot == 0 || (write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0)) return Status.Mmio;
+    const vpn = slotVpn(slot, gfn);
+    chunkLock(vm, vpn);
+    changed = load<u32>(vm, VM_SLOT_GENERATION) != generation;
+    status = changed ? Status.Mmio : copy(vm, slot, gpa, vpn, data, len, write);
+    chunkUnlock(vm, vpn);
+  } while (changed || (status == Status.Mmio && chunkMissed(attempts++)));
+  return status;
+}
+
+function copy(vm: usize, slot: usize, gpa: u64, vpn: u64, data: usize, len: u32, write: bool): Status {
+  const gfn = gpa >> 12;
+  const logs = write && isLogging(slot);
+  // Room first, so that no write is missing in the log.
+  if (logs && !dirtyReserve(vm, slot, gfn)) {
+    slatMakeRoom();
+    if (!dirtyReserve(vm, slot, gfn)) return Status.OutOfMemory;
+  }
+  const p = hostByte(vm, vpn, <u32>gpa & 4095, write);
+  if (p == 0) return Status.Mmio;
+  if (write) bytesCopy(p, data, len);
+  else bytesCopy(data, p, len);
+  if (logs) dirty(vm, slot, gfn);
+  return Status.Ok;
+}
