@@ -177,8 +177,6 @@ export interface CoreExports {
   pagemapNext(vm: Ptr, vpn: bigint, end: bigint): bigint;
   pageFlags(first: number, count: number): void;
   pageCounts(first: number, count: number): void;
-  /** At SCRATCH, u64: leaves of 4 KiB, 2 MiB, 1 GiB, dirty pages of a slot. */
-  slotStats(vm: Ptr, slot: Ptr): void;
   /** USE_* at SCRATCH: of the VMM's page table, of a file's pages, of the SLAT. */
   pagesUsage(vm: Ptr, vpn: bigint, end: bigint): void;
   fileUsage(vm: Ptr, file: Ptr, first: bigint, end: bigint): void;

@@ -198,6 +198,24 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(() => table.getByRole('row').count()).toBe(2);
   });
 
+  it('a migration: its rounds as a table, for the step that did it alone', async () => {
+    await open('#s=pre-copy&t=4');
+    await atStep(4);
+    const rounds = page.getByRole('table', { name: 'Rounds of the migration, in pages' });
+    await eventually(() => rounds.getByRole('row').allTextContents()).toEqual([
+      'rounddirtycopied, not zerowritten meanwhile',
+      '116,3846,1444,096',
+      '24,0964,0961,024',
+      '31,0241,024256',
+      '425625664',
+      '5646416',
+      '6, guest stopped16160',
+    ]);
+    await press('Step forward');
+    await atStep(5);
+    await eventually(() => rounds.count()).toBe(0);
+  });
+
   it('who counts: both memories of a page, and whose they are', async () => {
     await open('#s=private-shared&t=14&sel=0x2000000+0x400000');
     await atStep(14);

@@ -146,6 +146,20 @@ describe('session', () => {
     expect(store.getState().failure).toBeUndefined();
   });
 
+  it('what a guest_memfd converts itself has no guest-physical address, and says so', async () => {
+    const session = new Session();
+    const store = createPageStore(session);
+    await store.getState().start({ ...place, scenario: 'in-place-conversion' });
+    await store.getState().seek(store.getState().steps.length);
+    store.getState().setPanel('exits');
+    await expect.poll(() => store.getState().exits?.records.length).toBe(4);
+    const last = store.getState().exits?.records.at(-1) as EventRecord;
+    expect([exitGpa(last), exitText(last)]).toEqual([
+      undefined,
+      '2 MiB of a guest_memfd are shared now, in the same frames.',
+    ]);
+  });
+
   it('exits of the VM that is shown, each explained', async () => {
     const session = new Session();
     const store = createPageStore(session);
