@@ -176,6 +176,10 @@ export interface MappedFile {
   readonly links: number;
   /** Any of its x mode bits is set; a memfd has them unless it was made with MFD_NOEXEC_SEAL. */
   readonly executable: boolean;
+  /** It is a guest_memfd: its pages are RssFile, not RssShmem. */
+  readonly guestMemfd?: true;
+  /** Left out: one of our own, since nobody can know it. */
+  readonly inode?: number;
 }
 
 /** What smaps counts of a mapping. In bytes, where nothing else is said. */

@@ -17,8 +17,13 @@ const HVA = 1n << 44n;
 const GPA = 1n << 32n;
 const APART = 1n << 30n;
 const NODES = 4;
-/** Frames of each node: few enough that nodes fill up, together enough for all there can be. */
-const ROOM = 64;
+/**
+ * Pages of the guest_memfd, and frames of each node: few enough that nodes fill up, together enough for all there can be; with
+ * huge pages so many that there is always a group of frames for one.
+ */
+const SMALL = { gmem: PAGES, room: 64, huge: false };
+const HUGE = { gmem: 1536, room: 4096, huge: true };
+type Size = typeof SMALL;
 
 const POLICIES: readonly Policy[] = [
   { mode: Mpol.Default, nodes: [] },
@@ -27,16 +32,25 @@ const POLICIES: readonly Policy[] = [
   { mode: Mpol.Interleave, nodes: [0, 1, 3] },
 ];
 
-const page = fc.nat(PAGES - 1);
-const range = fc.tuple(page, page).map(([a, b]) => ({ first: Math.min(a, b), count: Math.abs(a - b) + 1 }));
-const operation = fc.oneof(
-  fc.record({ op: fc.constant('touch' as const), which: fc.nat(2), page, write: fc.boolean() }),
-  fc.record({ op: fc.constant('guest' as const), page }),
-  fc.record({ op: fc.constant('allocate' as const), range }),
-  fc.record({ op: fc.constant('punch' as const), range, gmem: fc.boolean() }),
-  fc.record({ op: fc.constant('dontneed' as const), which: fc.nat(2), range }),
-);
-type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+const rangeOf = (pages: number) => {
+  const page = fc.nat(pages - 1);
+  return fc.tuple(page, page).map(([a, b]) => ({ first: Math.min(a, b), count: Math.abs(a - b) + 1 }));
+};
+const operations = ({ gmem }: Size) =>
+  fc.oneof(
+    fc.record({
+      op: fc.constant('touch' as const),
+      which: fc.nat(2),
+      page: fc.nat(PAGES - 1),
+      write: fc.boolean(),
+    }),
+    fc.record({ op: fc.constant('guest' as const), page: fc.nat(gmem - 1) }),
+    fc.record({ op: fc.constant('allocate' as const), range: rangeOf(gmem) }),
+    fc.record({ op: fc.constant('punch' as const), range: rangeOf(PAGES), gmem: fc.constant(false) }),
+    fc.record({ op: fc.constant('punch' as const), range: rangeOf(gmem), gmem: fc.constant(true) }),
+    fc.record({ op: fc.constant('dontneed' as const), which: fc.nat(2), range: rangeOf(PAGES) }),
+  );
+type Operation = ReturnType<typeof operations> extends fc.Arbitrary<infer T> ? T : never;
 
 /** An anonymous mapping, a private and a shared one of a memfd, and a guest_memfd with a slot; on both sides. */
 class Pair {
@@ -49,11 +63,13 @@ class Pair {
   constructor(
     readonly vm: Vm,
     policy: Policy,
+    readonly size: Size,
   ) {
     expect(vm.vmm.setMempolicy(policy.mode, policy.nodes)).toBe(0);
     const length = BigInt(PAGES * PAGE);
     const memfd = vm.vmm.memfdCreate(length);
-    const { fd: gmem } = vm.kvm.createGuestMemfd({ size: length });
+    const gmemLength = size.gmem * PAGE;
+    const { fd: gmem } = vm.kvm.createGuestMemfd({ size: gmemLength, flags: size.huge ? 1 : 0 });
     this.fds = { memfd, gmem };
     vm.vmm.mmap({ addr: HVA, length, prot: 3, shared: false });
     vm.vmm.mmap({ addr: HVA + APART, length, prot: 3, shared: false, fd: memfd });
@@ -62,16 +78,16 @@ class Pair {
       slot: 0,
       flags: 4,
       guestPhysAddr: GPA,
-      memorySize: length,
+      memorySize: gmemLength,
       userspaceAddr: HVA,
       guestMemfd: gmem,
       guestMemfdOffset: 0,
     });
-    vm.kvm.setMemoryAttributes({ address: GPA, size: length, attributes: 8 });
+    vm.kvm.setMemoryAttributes({ address: GPA, size: gmemLength, attributes: 8 });
 
-    this.ledger = new Ledger({ nodes: Array.from({ length: NODES }, () => ROOM), policy });
+    this.ledger = new Ledger({ nodes: Array.from({ length: NODES }, () => size.room), policy });
     this.memfd = this.ledger.createFile({ name: 'memfd', kind: 'memfd', pages: PAGES });
-    this.gmem = this.ledger.createFile({ name: 'gmem', kind: 'gmem', pages: PAGES });
+    this.gmem = this.ledger.createFile({ name: 'gmem', kind: 'gmem', pages: size.gmem, huge: size.huge });
     const map = (name: string, shared: boolean, file?: LedgerFile, first = 0) =>
       this.ledger.mmap({ name, shared, pages: PAGES, first, ...(file && { file }) });
     this.mappings = [
@@ -115,7 +131,7 @@ class Pair {
   /** What both have, in pages. */
   engine(): object {
     const t = machineTotals(this.vm);
-    const [small, huge] = leafUsage(this.vm, { from: GPA, to: GPA + BigInt(PAGES * PAGE) });
+    const [small, huge] = leafUsage(this.vm, { from: GPA, to: GPA + BigInt(this.size.gmem * PAGE) });
     const pages = (n: number): number => n / PAGE;
     return {
       vmSize: pages(t.vmSize),
@@ -126,12 +142,12 @@ class Pair {
       shmem: pages(t.shmem),
       unevictable: pages(t.unevictable),
       mapped: pages(t.mapped),
-      fileThp: 0,
+      fileThp: pages(t.fileThp),
       pages4k: pages(small),
       pages2m: pages(huge),
       anonNodes: t.anonNodes.map(pages),
       fileNodes: t.fileNodes.map(pages),
-      fileThpNodes: t.fileNodes.map(() => 0),
+      fileThpNodes: t.fileThpNodes.map(pages),
       unevictableNodes: t.unevictableNodes.map(pages),
       mappedNodes: t.mappedNodes.map(pages),
       freeNodes: this.vm.host.nodes().map(({ free }) => pages(free)),
@@ -140,27 +156,33 @@ class Pair {
 }
 
 describe('account › ledger and engine', () => {
-  it.each(BUILDS)('the same counters after every operation (%s)', async (_, build) => {
+  it.each(
+    BUILDS.flatMap(([name, build]) => [
+      [name, 'small pages', build, SMALL] as const,
+      [name, 'huge pages', build, HUGE] as const,
+    ]),
+  )('the same counters after every operation (%s, %s)', async (_, __, build, size) => {
     const property = fc.asyncProperty(
       fc.constantFrom(...POLICIES),
-      fc.array(operation, { maxLength: 60, size: 'max' }),
-      async (policy, operations) => {
+      fc.array(operations(size), { maxLength: 60, size: 'max' }),
+      async (policy, steps) => {
         const vm = await machine(build, {
           ram: [],
-          pool: ROOM * NODES * PAGE,
+          pool: size.room * NODES * PAGE,
           swap: 0,
           numaNodes: NODES,
           vmType: 1,
+          gmemProfile: size.huge ? 'A' : 'B',
         });
-        const pair = new Pair(vm, policy);
-        for (const o of operations) {
+        const pair = new Pair(vm, policy, size);
+        for (const o of steps) {
           pair.run(o);
           expect(pair.engine()).toEqual(pair.ledger.counters());
         }
         expect(vm.host.check()).toEqual([]);
       },
     );
-    await fc.assert(property, { numRuns: 60, seed: 11 });
+    await fc.assert(property, { numRuns: 40, seed: 11 });
   });
 
   it('a machine has what its parts have', async () => {

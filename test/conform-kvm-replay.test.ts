@@ -82,7 +82,7 @@ describe('conform kvm › every field of a recording is compared', () => {
       }
     }
     expect(bent).toBeGreaterThanOrEqual(steps);
-  });
+  }, 60_000);
 });
 
 /** The step it failed at; a recording that is refused fails where the reader says. Undefined: it did not fail. */

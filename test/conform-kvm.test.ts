@@ -15,5 +15,5 @@ describe.each(['release', 'debug'] as const)('conform kvm › %s core', (core) =
     const results = await runCases(kvmCases(text, file, openVmKvmDoor({ core })));
     expect(results.length).toBeGreaterThan(0);
     expect(results.filter(({ status }) => status !== 'ok').map(formatResult)).toEqual([]);
-  });
+  }, 60_000);
 });

@@ -115,7 +115,7 @@ function mapPage(vm: usize, gfn: u64, vpn: u64, slot: usize, write: bool): Statu
   return mapHva(vm, gfn, vpn, slot, flags, write);
 }
 
-/** A page of the slot's guest_memfd, always writable; all of its huge page, if it has one there. */
+/** A page of the slot's guest_memfd, writable but for a read-only slot; all of its huge page, if it has one there. */
 function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
   const file: usize = load<u32>(slot, SLOT_FILE);
   if (file == 0) return memoryFault(vm, flags);
@@ -123,7 +123,8 @@ function mapGmem(vm: usize, gfn: u64, slot: usize, flags: u32): Status {
   const frame = fileObtain(vm, file, at);
   if (frame == 0) return Status.OutOfMemory;
   const shift: u64 = fileIsHuge(file, at) && fits(vm, slot, gfn, at, GROUP) ? 9 : 0;
-  return install(vm, gfn, ((<u64>frame) << 12) | EPT_LEAF_W, shift);
+  const leaf = (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0 ? EPT_LEAF : EPT_LEAF_W;
+  return install(vm, gfn, ((<u64>frame) << 12) | leaf, shift);
 }
 
 /** The page behind the slot's host-virtual address, through the VMM's page table. */

@@ -49,8 +49,11 @@ export function mmap(vm: usize, start: u64, length: u64, flags: u32, file: usize
   }
   const error = unmapLocked(vm, vpn, vpn + pages);
   if (error != Errno.OK) return error;
-  // Asked only now: what was mapped there is gone.
-  if (file != 0 && fileKind(file) == FileKind.GuestMemfd && (flags & VM_SHARED) == 0) return Errno.EINVAL;
+  // kvm_gmem_mmap is asked only now: what was mapped there is gone.
+  if (file != 0 && fileKind(file) == FileKind.GuestMemfd) {
+    if ((fileFlags(file) & GmemFlag.Mmap) == 0) return Errno.ENODEV;
+    if ((flags & VM_SHARED) == 0) return Errno.EINVAL;
+  }
   const anonymous = file == 0 && (flags & VM_SHARED) != 0;
   if (anonymous) {
     file = fileCreate(vm, FileKind.Memfd, ShmemFlag.Zero, len, vpn);
@@ -85,8 +88,6 @@ function add(vm: usize, vpn: u64, pages: u64, flags: u32, file: usize, offset: u
 /** What do_mmap has against the file before anything is unmapped. */
 function fileRefuses(file: usize, flags: u32, len: u64, offset: u64): Errno {
   if (len > SIZE_MAX || offset > SIZE_MAX - len || offset + len > OFFSET_MAX) return Errno.EOVERFLOW;
-  if (fileKind(file) != FileKind.GuestMemfd) return Errno.OK;
-  // Its mount is MNT_NOEXEC, which is looked at before whether it can be mapped at all.
-  if ((flags & VM_EXEC) != 0) return Errno.EPERM;
-  return (fileFlags(file) & GmemFlag.Mmap) != 0 ? Errno.OK : Errno.ENODEV;
+  // The mount of guest_memfds is MNT_NOEXEC.
+  return fileKind(file) == FileKind.GuestMemfd && (flags & VM_EXEC) != 0 ? Errno.EPERM : Errno.OK;
 }

@@ -2,13 +2,14 @@
 // maps it, so the owners are walked: cost follows what is there.
 // Reference: linux 6.18 fs/proc/page.c (stable_page_flags, kpagecount_read), mm/mlock.c; docs/model-limits.md says which
 // flags are kept. Per-CPU lists are empty, as after lru_add_drain_all: what reclaim may look at is on an LRU list.
+import { FileKind } from '../abi/file';
 import { Kpf } from '../abi/page-flags';
 import { VM_LOCKED } from '../abi/vm-flags';
 import { HOST_FILES, HOST_FRAMES, HOST_GIGANTIC_TOTAL, HOST_VM_COUNT, HUGE_ZERO_PAGE, SCRATCH, VM_BASE, VM_DIR_LEN, VM_SIZE, VPN_BASE, ZERO_PAGE } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { GIGANTIC, giganticOf, isGigantic } from '../frames/gigantic';
 import { GROUP, poolBase, poolTotal } from '../frames/pool';
-import { FILE_NEXT } from '../mm/file';
+import { FILE_NEXT, fileKind } from '../mm/file';
 import { folioIsDirty, folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { ksmIsDirty, ksmIsSwapBacked } from '../mm/ksm-page';
 import { vmaOf } from '../mm/look-up';
@@ -32,7 +33,8 @@ const RESERVED: u64 = (<u64>1) << Kpf.Reserved;
 const ANON: u64 = 1 << Kpf.Anon;
 /** Of an anonymous page that has one owner. */
 const EXCLUSIVE: u64 = (<u64>1) << Kpf.Owner2;
-const MLOCKED: u64 = ((<u64>1) << Kpf.Mlocked) | (1 << Kpf.Unevictable);
+const UNEVICTABLE: u64 = 1 << Kpf.Unevictable;
+const MLOCKED: u64 = ((<u64>1) << Kpf.Mlocked) | UNEVICTABLE;
 
 /** Flags of `count` pages from pfn `first` on, u64 each at SCRATCH, which must have room for them. */
 export function pageFlags(first: u32, count: u32): void {
@@ -142,6 +144,8 @@ function lockedFlags(vm: usize, vpn: u64): u64 {
 /** Pages of a file, mapped or not. hugetlbfs marks them dirty from the beginning (hugetlb_add_to_page_cache). */
 function fileFlags(file: usize, first: u32, count: u32): void {
   const end = endOf(file);
+  // mapping_set_unevictable; nothing of it goes to swap.
+  const kind = fileKind(file) == FileKind.GuestMemfd ? UNEVICTABLE : SWAPBACKED;
   for (let at = nextChunk(file, VPN_BASE, end); at < end; at = nextChunk(file, (at | 511) + 1, end)) {
     const chunk = chunkOf(file, at);
     if (isHugetlb(chunk)) {
@@ -150,7 +154,7 @@ function fileFlags(file: usize, first: u32, count: u32): void {
     }
     for (let i: u32 = 0; i < GROUP; i++) {
       if (!bitGet(chunk + BACKED, i)) continue;
-      const flags = UPTODATE | LRU | SWAPBACKED | (bitGet(chunk + DIRTY, i) ? IS_DIRTY : 0);
+      const flags = UPTODATE | LRU | kind | (bitGet(chunk + DIRTY, i) ? IS_DIRTY : 0);
       or(load<u32>(pageSlot(chunk, i)), flags, first, count);
     }
   }

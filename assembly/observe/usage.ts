@@ -10,6 +10,7 @@ import { nodeOfFrame } from '../frames/node';
 import { frameMappings } from '../frames/shared';
 import { fileKind, fileReach } from '../mm/file';
 import { filePlaceName, filePlaces, fileVpn } from '../mm/file-place';
+import { fileIsHuge } from '../mm/file-huge';
 import { folioOf, isAsOne, isHugetlb } from '../mm/huge';
 import { vmaFrom } from '../mm/look-up';
 import { BACKED, chunkOf, FILE, KSM, nextChunk, pageSlot, PART, SWAPPED } from '../mm/page-state';
@@ -46,7 +47,9 @@ export const USE_NODES: usize = 128;
 export const USE_NODES_UNEVICTABLE: usize = 192;
 /** All pages that the page table maps, by node. */
 export const USE_NODES_MAPPED: usize = 256;
-const USE_END: usize = 320;
+/** Of a file: pages of huge pages, by node. */
+export const USE_NODES_HUGE: usize = 320;
+const USE_END: usize = 384;
 
 // @ts-ignore: decorator
 @inline
@@ -109,6 +112,7 @@ export function fileUsage(vm: usize, file: usize, at: u64, end: u64): void {
   const isGmem = fileKind(file) == FileKind.GuestMemfd;
   while ((at = nextChunk(file, at, end)) < end) {
     const chunk = chunkOf(file, at);
+    const huge = fileIsHuge(file, at);
     for (const stop = min((at | 511) + 1, end); at < stop; at++) {
       const i = <u32>at & 511;
       if (isHugetlb(chunk)) plus(USE_HUGETLB, 1);
@@ -119,6 +123,7 @@ export function fileUsage(vm: usize, file: usize, at: u64, end: u64): void {
         const locked = mappings(vm, file, at, frame);
         plus(USE_CACHED, 1);
         plus(USE_NODES + node, 1);
+        if (huge) plus(USE_NODES_HUGE + node, 1);
         if (locked) plus(USE_LOCKED, 1);
         if (!locked && !isGmem) continue;
         plus(USE_UNEVICTABLE, 1);

@@ -165,8 +165,8 @@ export const ROWS = [
   {
     view: 'memcg',
     counter: 'file_thp',
-    bytes: () => 0,
-    why: () => 'files have pages of 4 KiB here; with 2 MiB folios all of a guest_memfd would be in it',
+    bytes: (c) => c.fileThp,
+    why: () => 'of file, folios of 2 MiB: a guest_memfd of the first posting has them, with ALLOW_HUGEPAGE',
   },
   {
     view: 'memcg',

@@ -1,7 +1,15 @@
 // What the tools say of an SNP guest (snp-guest.ts), and what they would say under each rule that the discussion weighs.
+import type { Hva } from '../address.ts';
+import type { Vma } from '../types.ts';
 import { exitReport, pageTableBytes, RSS_RULES, type RssRule, unmappedResident } from './rss-rules.ts';
 import { bootSnpGuest, type SnpGuest, type SnpInputs } from './snp-guest.ts';
-import { type MemcgStat, type NumaMapsLine, numastatText, type ProcessSizes } from './views.ts';
+import {
+  type FileAnswer,
+  type MemcgStat,
+  type NumaMapsLine,
+  numastatText,
+  type ProcessSizes,
+} from './views.ts';
 
 const PAGE = 4096;
 const bytes = (pages: number): number => pages * PAGE;
@@ -43,6 +51,57 @@ export function numaMaps({ inputs, ledger }: SnpGuest): NumaMapsLine[] {
     return { start, policy, file: name, anon, dirty, mapmax, active, nodes, kernelPageSize: PAGE };
   });
 }
+
+/** smaps of the same mappings: QEMU alone maps them. */
+export function smapsVmas({ inputs, ledger }: SnpGuest): Vma[] {
+  return [inputs.ram, ...inputs.roms].map(({ start, name, inode, pages, shared }, i) => {
+    const entries = [...(ledger.mappings[i]?.entries.values() ?? [])];
+    const rss = bytes(entries.length);
+    const dirty = bytes(entries.filter((entry) => entry.dirty).length);
+    return {
+      ...NOTHING,
+      start: start as Hva,
+      end: (start + BigInt(bytes(pages))) as Hva,
+      perm: shared ? 'rw-s' : 'rw-p',
+      flags: shared ? ['rd', 'wr', 'sh', 'mr', 'mw', 'me', 'ms'] : ['rd', 'wr', 'mr', 'mw', 'me', 'ac'],
+      name: undefined,
+      file: { name, offset: 0, links: 0, executable: true, inode },
+      anonVma: 1,
+      size: bytes(pages),
+      rss,
+      pss: rss,
+      pssDirty: dirty,
+      privateDirty: dirty,
+      privateClean: rss - dirty,
+      anonymous: bytes(entries.filter(({ anon }) => anon).length),
+    };
+  });
+}
+
+const NOTHING = {
+  sharedClean: 0,
+  sharedDirty: 0,
+  ksm: 0,
+  lazyFree: 0,
+  anonHugePages: 0,
+  sharedHugetlb: 0,
+  privateHugetlb: 0,
+  swap: 0,
+  swapPss: 0,
+  locked: 0,
+};
+
+/** What each guest_memfd has, if there were a call to ask: RAM's, then those of the ROMs. */
+export const answers = ({ inputs, gmem }: SnpGuest): FileAnswer[] =>
+  gmem.map((file) => {
+    const folios = [...file.folios()];
+    const on = (n: number): number => sum(folios.filter(({ node }) => node === n).map(({ pages }) => pages));
+    return {
+      size: bytes(file.size),
+      allocated: bytes(sum(folios.map(({ pages }) => pages))),
+      nodes: inputs.host.nodes.map((_, n) => bytes(on(n))),
+    };
+  });
 
 /** `numastat -p` and the line FilePages of `numastat -m`. */
 export function numastat({ inputs, ledger }: SnpGuest): { process: number[]; filePages: number[] } {

@@ -30,6 +30,8 @@ export interface Totals {
   readonly anonHugePages: number;
   readonly mapped: number;
   readonly cached: number;
+  /** Of that: huge pages of a guest_memfd. */
+  readonly fileThp: number;
   readonly shmem: number;
   readonly unevictable: number;
   readonly mlocked: number;
@@ -46,6 +48,7 @@ export interface Totals {
   /** memory.numa_stat: the cgroup's counters of pages, by node. */
   readonly anonNodes: readonly number[];
   readonly fileNodes: readonly number[];
+  readonly fileThpNodes: readonly number[];
   readonly unevictableNodes: readonly number[];
   /** numa_maps: entries of the VMM's page table at `hvas`, by node of their page. */
   readonly mappedNodes: readonly number[];
@@ -112,7 +115,13 @@ export function totals(vm: Vm, memory: Memory): Totals {
   const pages = zeros(NUMBERS_OF_PAGES);
   const ksm = { all: 0, charged: 0 };
   const none = vm.host.nodes().map(() => 0);
-  const nodes = { anon: [...none], file: [...none], unevictable: [...none], mapped: [...none] };
+  const nodes = {
+    anon: [...none],
+    file: [...none],
+    unevictable: [...none],
+    mapped: [...none],
+    huge: [...none],
+  };
   let privateHugetlb = 0;
   for (const mapping of all) {
     for (const span of union(memory.hvas)) {
@@ -131,6 +140,7 @@ export function totals(vm: Vm, memory: Memory): Totals {
       const found = ksmFrames(vm, span);
       ksm.all += found.all;
       ksm.charged += found.charged;
+      plus(nodes.anon, found.nodes);
     }
   }
   const gmem = zeros(NUMBERS_OF_FILES);
@@ -141,6 +151,7 @@ export function totals(vm: Vm, memory: Memory): Totals {
       const used = fileUsage(vm, ptr, span);
       for (const key of NUMBERS_OF_FILES) sum[key] += used[key];
       plus(nodes.file, used.nodes);
+      plus(nodes.huge, used.nodesHuge);
       plus(nodes.unevictable, used.nodesUnevictable);
     }
   }
@@ -161,6 +172,7 @@ export function totals(vm: Vm, memory: Memory): Totals {
     anonHugePages: pages.anonHuge,
     mapped: gmem.mapped + shmem.mapped,
     cached: file,
+    fileThp: nodes.huge.reduce((a, b) => a + b, 0),
     shmem: shmem.cached,
     unevictable: pages.locked + gmem.unevictable + shmem.unevictable,
     mlocked,
@@ -173,6 +185,7 @@ export function totals(vm: Vm, memory: Memory): Totals {
     memfd: shmem.cached + shmem.swapped,
     anonNodes: nodes.anon,
     fileNodes: nodes.file,
+    fileThpNodes: nodes.huge,
     unevictableNodes: nodes.unevictable,
     mappedNodes: nodes.mapped,
   };

@@ -28,6 +28,8 @@ export interface NumaMapsLine {
   /** Mapped pages by node. */
   readonly nodes: readonly number[];
   readonly kernelPageSize: number;
+  /** hugetlb memory, counted in its own pages. */
+  readonly huge?: boolean;
 }
 
 /** The counters of a memory cgroup, in bytes, by memory.stat's names; those with `nodes` are in memory.numa_stat too. */
@@ -94,10 +96,13 @@ export const numaMapsText = (lines: readonly NumaMapsLine[]): string =>
   lines.map((line) => `${numaMapsLine(line)}\n`).join('');
 
 function numaMapsLine(line: NumaMapsLine): string {
-  const { start, policy, file, anon, dirty, mapmax, active, nodes, kernelPageSize } = line;
+  const { start, policy, file, anon, dirty, mapmax, active, nodes, kernelPageSize, huge } = line;
   const pages = nodes.reduce((a, b) => a + b, 0);
   const head = `${start.toString(16).padStart(8, '0')} ${policyText(policy)}`;
-  const name = file === undefined ? [] : [`file=${file.replaceAll(' ', '\\040')}`];
+  const name = [
+    ...(file === undefined ? [] : [`file=${file.replaceAll(' ', '\\040')}`]),
+    ...(huge ? ['huge'] : []),
+  ];
   if (pages === 0) return [head, ...name].join(' ');
   return [
     head,
@@ -106,11 +111,27 @@ function numaMapsLine(line: NumaMapsLine): string {
     ...(dirty > 0 ? [`dirty=${dirty}`] : []),
     ...(pages !== anon && pages !== dirty ? [`mapped=${pages}`] : []),
     ...(mapmax > 1 ? [`mapmax=${mapmax}`] : []),
-    ...(active < pages ? [`active=${active}`] : []),
+    ...(active < pages && !huge ? [`active=${active}`] : []),
     ...nodes.flatMap((n, i) => (n > 0 ? [`N${i}=${n}`] : [])),
     `kernelpagesize_kB=${kernelPageSize / KIB}`,
   ].join(' ');
 }
+
+/** One guest_memfd as a call that asks for it would answer: in bytes. */
+export interface FileAnswer {
+  readonly size: number;
+  readonly allocated: number;
+  readonly nodes: readonly number[];
+}
+
+/** A line for each guest_memfd. No kernel has this call; the discussion asks for one. */
+export const answersText = (answers: readonly FileAnswer[]): string =>
+  answers
+    .map(
+      ({ size, allocated, nodes }, i) =>
+        `guest_memfd ${i}: size ${size} allocated ${allocated} ${byNode(nodes).join(' ')}\n`,
+    )
+    .join('');
 
 /** A table of numastat, in MB with two digits: a line for each row, the sum behind the nodes. */
 export function numastatText(title: string, rows: readonly (readonly [string, readonly number[]])[]): string {

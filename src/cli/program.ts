@@ -1,9 +1,11 @@
 // The commands, their options and their help. Reference: docs/cli.md.
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { RSS_RULES } from '../account/rss-rules.ts';
 import { SlatboxError } from '../errors.ts';
 import { builtins } from '../scenario/builtins/index.ts';
 import type { Params } from '../scenario/params.ts';
 import { schema } from '../scenario/validator.generated.ts';
+import { type AccountOptions, accountCommand, type WhoOptions, whoCommand } from './account-command.ts';
 import { type ConformOptions, conformCommand, conformKinds } from './conform-command.ts';
 import { type CoreOptions, coreCommand } from './core-command.ts';
 import { type DecodeOptions, decodeCommand, decodeFormats, decodeHelp } from './decode-command.ts';
@@ -199,6 +201,34 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
     .action(async (file: string, options: InspectOptions & { gpa: string }) =>
       done(await walkCommand(io, file, options)),
     );
+
+  inspect(
+    'who <file>',
+    'who counts a range of guest memory: guest, KVM, VMM process, cgroup, host',
+    ['text', 'json'],
+    'who builtin:sample-dontneed --gpa 1G --at 3',
+    'who scenario.yaml --gpa 4G --len 2M --format json',
+  )
+    .requiredOption('--gpa <address>', 'guest-physical address')
+    .option('--len <size>', 'so many bytes (default: one page)')
+    .action(async (file: string, options: WhoOptions) => done(await whoCommand(io, file, options)));
+
+  inspect(
+    'account <file>',
+    'what top, numa_maps and the memory cgroup say of all that a VM has',
+    ['text', 'json'],
+    'account builtin:sample-dontneed --at 3',
+    'account builtin:snp-40g',
+    'account builtin:snp-40g --rss first-allocation',
+    'account builtin:snp-40g --compare',
+  )
+    .addOption(
+      new Option('--rss <rule>', 'of builtin:snp-40g: what RSS counts of a guest_memfd').choices(
+        Object.keys(RSS_RULES),
+      ),
+    )
+    .option('--compare', 'of builtin:snp-40g: all rules in one table')
+    .action(async (file: string, options: AccountOptions) => done(await accountCommand(io, file, options)));
 
   inspect(
     'events <file>',

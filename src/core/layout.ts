@@ -87,6 +87,7 @@ export const USE_LEAVES = 96;
 export const USE_NODES = 128;
 export const USE_NODES_UNEVICTABLE = 192;
 export const USE_NODES_MAPPED = 256;
+export const USE_NODES_HUGE = 320;
 
 // What pageBacking leaves at SCRATCH, assembly/observe/page.ts.
 export const PAGE_FRAME = 0;

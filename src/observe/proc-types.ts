@@ -18,7 +18,7 @@ export interface MemoryStatus {
   readonly vmRss: number;
   /** Anonymous pages, those of KSM and private copies of a file's pages too. */
   readonly rssAnon: number;
-  /** Pages of files on a disk: 0. */
+  /** Pages of guest_memfds; of files on a disk there are none. */
   readonly rssFile: number;
   /** Pages of memfds, mapped shared or privately. */
   readonly rssShmem: number;

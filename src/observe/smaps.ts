@@ -11,7 +11,7 @@ const kb = (name: string, bytes: number): string =>
 
 /** Device and inode of a file are numbers of our own: tmpfs and hugetlbfs have no device that a program could know. */
 function header({ start, end, perm, file, name }: Vma): string {
-  const where = file ? `${address(file.offset)} 00:01 1024` : '00000000 00:00 0';
+  const where = file ? `${address(file.offset)} 00:01 ${file.inode ?? 1024}` : '00000000 00:00 0';
   const what = file ? file.name : name === undefined ? '' : `[anon:${name}]`;
   return named(`${address(start)}-${address(end)} ${perm} ${where} `, what);
 }

@@ -16,6 +16,7 @@ export function readStatus(vm: Vm): MemoryStatus {
   const count = (field: number): number => core.readNumber(vm.ptr + field);
   const vmRss = sum(({ rss }) => rss);
   const rssAnon = sum(({ anonymous }) => anonymous);
+  const rssFile = sum(({ file, rss, anonymous }) => (file?.guestMemfd ? rss - anonymous : 0));
   return {
     vmPeak: count(VM_PEAK) * PAGE_SIZE,
     vmSize: sum(({ size }) => size),
@@ -23,8 +24,8 @@ export function readStatus(vm: Vm): MemoryStatus {
     vmPin: 0,
     vmRss,
     rssAnon,
-    rssFile: 0,
-    rssShmem: vmRss - rssAnon,
+    rssFile,
+    rssShmem: vmRss - rssAnon - rssFile,
     // is_data_mapping: VM_WRITE without VM_SHARED.
     vmData: sum(({ perm, size }) => (perm[1] === 'w' && perm[3] === 'p' ? size : 0)),
     vmSwap: count(VM_SWAP) * PAGE_SIZE,

@@ -31,6 +31,7 @@ import {
   USE_LOCKED,
   USE_MAPPED,
   USE_NODES,
+  USE_NODES_HUGE,
   USE_NODES_MAPPED,
   USE_NODES_UNEVICTABLE,
   USE_SWAPPED,
@@ -103,8 +104,9 @@ export interface FileUsage {
   readonly unevictable: number;
   readonly hugetlb: number;
   readonly swapped: number;
-  /** Of `cached` and `unevictable`, by node. */
+  /** Of `cached`, of that the pages of huge pages, and of `unevictable`, by node. */
   readonly nodes: readonly number[];
+  readonly nodesHuge: readonly number[];
   readonly nodesUnevictable: readonly number[];
 }
 
@@ -143,6 +145,7 @@ export function fileUsage(vm: Vm, file: Ptr, { from, to }: Span): FileUsage {
     hugetlb: bytes(vm, USE_HUGETLB),
     swapped: bytes(vm, USE_SWAPPED),
     nodes: byNode(vm, USE_NODES),
+    nodesHuge: byNode(vm, USE_NODES_HUGE),
     nodesUnevictable: byNode(vm, USE_NODES_UNEVICTABLE),
   };
 }
@@ -166,8 +169,11 @@ export function privateUsage(vm: Vm, { from, to }: Span): number {
   return Number(pages) * PAGE_SIZE;
 }
 
-/** Distinct frames that KSM maps in the span, and whether this VM is charged for them. */
-export function ksmFrames(vm: Vm, { from, to }: Span): { readonly all: number; readonly charged: number } {
+/** Distinct frames that KSM maps in the span, those that this VM is charged for, and these by node. */
+export function ksmFrames(
+  vm: Vm,
+  { from, to }: Span,
+): { readonly all: number; readonly charged: number; readonly nodes: readonly number[] } {
   const { core } = vm.host;
   const frames = new Set<number>();
   for (const run of readRuns(vm, from as Hva, to as Hva)) {
@@ -177,8 +183,13 @@ export function ksmFrames(vm: Vm, { from, to }: Span): { readonly all: number; r
       if ((word >> BigInt(Kpf.Ksm)) & 1n) frames.add((run.pfn as number) + i);
     });
   }
-  const charged = [...frames].filter((frame) => core.x.ksmChargedTo(frame) >>> 0 === vm.ptr).length;
-  return { all: frames.size * PAGE_SIZE, charged: charged * PAGE_SIZE };
+  const charged = [...frames].filter((frame) => core.x.ksmChargedTo(frame) >>> 0 === vm.ptr);
+  const on = charged.map((frame) => core.x.nodeOfFrame(frame) >>> 0);
+  return {
+    all: frames.size * PAGE_SIZE,
+    charged: charged.length * PAGE_SIZE,
+    nodes: vm.host.nodes().map((_, n) => on.filter((node) => node === n).length * PAGE_SIZE),
+  };
 }
 
 /** The slots of [from, to), by address. */

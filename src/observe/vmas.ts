@@ -111,6 +111,7 @@ export function readRollup(vm: Vm): SmapsRollup {
     mappings.reduce((n, [vma, shares]) => n + size(vma, shares), 0);
   const pss = sum((_, shares) => shares.pss);
   const pssAnon = sum((_, shares) => shares.pssAnon);
+  const pssFile = sum((vma, shares) => (vma.file?.guestMemfd ? shares.pss - shares.pssAnon : 0));
   return {
     start: mappings[0]?.[0].start ?? (0n as Hva),
     end: mappings.at(-1)?.[0].end ?? (0n as Hva),
@@ -118,9 +119,8 @@ export function readRollup(vm: Vm): SmapsRollup {
     pss: shown(pss),
     pssDirty: shown(sum((_, shares) => shares.pssDirty)),
     pssAnon: shown(pssAnon),
-    // Files are memfds.
-    pssFile: 0,
-    pssShmem: shown(pss - pssAnon),
+    pssFile: shown(pssFile),
+    pssShmem: shown(pss - pssAnon - pssFile),
     sharedClean: sum((vma) => vma.sharedClean),
     sharedDirty: sum((vma) => vma.sharedDirty),
     privateClean: sum((vma) => vma.privateClean),
@@ -163,7 +163,13 @@ function fileOf(vm: Vm, name: bigint, start: Hva): MappedFile {
       executable: false,
     };
   }
-  return { ...fileName(vm, file.ptr), offset: file.offset, links: 0 };
+  const isGmem = vm.host.core.readU32(file.ptr + FILE_KIND) === FileKind.GuestMemfd;
+  return {
+    ...fileName(vm, file.ptr),
+    offset: file.offset,
+    links: 0,
+    ...(isGmem && { guestMemfd: true as const }),
+  };
 }
 
 /** What /proc calls a file, and whether it may be executed. */
