@@ -113,7 +113,13 @@ describe.each(BUILDS)('guest_memfd, %s', (_name, build) => {
       expect(level(5n * GPA + (2n << 20n))).toBe(2);
       expect(vm.vmm.mmap({ addr: MAP, length: PS, prot: 3, shared: true, fd })).toBe(Errno.ENODEV);
       // Only here a slot with a file may be read-only, too: its private pages are read, and a write is an exit.
-      const readonly = { slot: 7, flags: GMEM | 2, guestPhysAddr: 9n * GPA, memorySize: 2 * MIB, userspaceAddr: 0 };
+      const readonly = {
+        slot: 7,
+        flags: GMEM | 2,
+        guestPhysAddr: 9n * GPA,
+        memorySize: 2 * MIB,
+        userspaceAddr: 0,
+      };
       vm.kvm.setUserMemoryRegion2({ slot: 6, flags: 0, guestPhysAddr: 0, memorySize: 0, userspaceAddr: 0 });
       expect(vm.kvm.setUserMemoryRegion2({ ...readonly, guestMemfd: small })).toBe(OK);
       vm.kvm.setMemoryAttributes({ address: 9n * GPA, size: PS, attributes: PRIVATE });

@@ -38,7 +38,12 @@ async function run(machine: string, ...steps: string[]) {
 describe('kvm steps › memslots', () => {
   it.each([
     ['over RAM', 'memslot.create: { slot: 5, gpa: 1M, len: 4K, alias: 0 }', 'EEXIST'],
-    ['an id that is taken', 'memslot.create: { slot: 0, gpa: 64M, len: 4K, alias: 0 }', 'EEXIST'],
+    [
+      'an id that is taken, another size',
+      'memslot.create: { slot: 0, gpa: 64M, len: 4K, alias: 0 }',
+      'EINVAL',
+    ],
+    ['an id that is taken, as it is', 'memslot.create: { slot: 0, gpa: 0, len: 16M, alias: 0 }', 'OK'],
     [
       'of what the guest has no slot for',
       'memslot.create: { slot: 5, gpa: 64M, len: 4K, alias: 1G }',
@@ -102,6 +107,20 @@ describe('kvm steps › dirty log', () => {
       'store: { gpa: 12K, val: 1 }',
       'dirty-log.get: { slot: 0, id: e }',
       'expect: { e.list: 3 }',
+    );
+  });
+
+  it('all of a slot of more pages than one call clears', async () => {
+    await run(
+      'memory: 8G, pool: 64M, swap: 0',
+      'memslot.flags: { slot: 1, flags: [log-dirty-pages] }',
+      'enable-cap: { cap: manual-dirty-log-protect2, arg: 1 }',
+      'store: { gpa: 4G+8K, val: 1 }',
+      'store: { gpa: 8G+12K, val: 1 }',
+      'dirty-log.get: { slot: 1, id: before }',
+      'dirty-log.clear: { slot: 1, id: c }',
+      'dirty-log.get: { slot: 1, id: after }',
+      'expect: { before.list: "2,1048579", c.errno: 0, after.pages: 0 }',
     );
   });
 
