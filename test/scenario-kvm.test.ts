@@ -216,6 +216,20 @@ describe('kvm steps › guest_memfd and attributes', () => {
     );
   });
 
+  it('accesses of a guest that says what it means', async () => {
+    await run(
+      'memory: 16M, swap: 0, vmType: 1, cpus: 2',
+      ...FILE,
+      'store: { gpa: 32M, kind: private, val: 5, id: s }',
+      'memory-attributes: { gpa: 32M, len: 4K, to: private }',
+      'store: { gpa: 32M, kind: private, val: 5, id: p }',
+      'load: { gpa: 32M, kind: shared, id: l }',
+      'expect: { s.exit: MEMORY_FAULT, s.flags: 8, p.exit: none, l.exit: MEMORY_FAULT, l.flags: 0 }',
+      'parallel: [[{ repeat: { times: 3, steps: [{ load: { gpa: 32M, kind: private, id: a } }] } }], [{ load: { gpa: 32M, kind: shared, id: b } }]]',
+      'expect: { a.value: 5, b.exit: MEMORY_FAULT, exits.memory-fault: 3 }',
+    );
+  });
+
   it('conversion in place: the same frames, and EAGAIN while a page is pinned', async () => {
     await run(
       'memory: 16M, pool: 16M, swap: 0, vmType: 1, gmemProfile: D',

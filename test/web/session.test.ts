@@ -164,9 +164,9 @@ describe('session', () => {
     const session = new Session();
     const store = createPageStore(session);
     await store.getState().start({ ...place, scenario: 'private-shared' });
-    await store.getState().seek(49);
+    await store.getState().seek(53);
     store.getState().setPanel('exits');
-    await expect.poll(() => store.getState().exits?.records.length).toBe(12);
+    await expect.poll(() => store.getState().exits?.records.length).toBe(13);
     const records = store.getState().exits?.records ?? [];
     expect(records.map(exitName)).toEqual([
       'memslot',
@@ -176,6 +176,7 @@ describe('session', () => {
       'hole',
       'attributes',
       'attributes',
+      'MEMORY_FAULT',
       'HYPERCALL',
       'attributes',
       'hole',
