@@ -6,7 +6,7 @@ import { SlatboxError } from '../errors.ts';
 import { requestCode } from '../guest/requests.ts';
 import { checkedSize } from '../guest/vcpu.ts';
 import { parseInteger, parseSize } from '../size.ts';
-import type { AbiName } from '../types.ts';
+import type { AbiName, MemoryKind } from '../types.ts';
 import type { Files } from '../vmm/files.ts';
 import type { CallKind, Op, ProgramOp, RepeatOp } from './ops.ts';
 import type { Program, ProgramStep, RepeatStep } from './program.ts';
@@ -28,8 +28,11 @@ const FUNCS = new Map(
 
 /** Arguments that a step needs, and those that it may have. */
 const ARGUMENTS: Readonly<Record<string, readonly [needed: readonly string[], more?: readonly string[]]>> = {
-  load: [['gpa'], ['size']],
-  store: [['gpa', 'val'], ['size']],
+  load: [['gpa'], ['size', 'as']],
+  store: [
+    ['gpa', 'val'],
+    ['size', 'as'],
+  ],
   fetch: [['gpa']],
   fetchAdd: [['gpa', 'val'], ['size']],
   touch: [
@@ -124,6 +127,7 @@ function compilePlain(kind: string, args: Args, abi: AbiName, files: Files): Op 
     isWrite: args.write === true,
     bytes: Uint8Array.from((args.bytes as Iterable<number> | undefined) ?? []),
     func: 0n,
+    ...(args.as !== undefined && { as: memoryKind(args.as) }),
   };
   if (func !== undefined) return { ...common, kind: 'named', func: BigInt(requestCode(abi, func)) };
   if (kind === 'request') return { ...common, kind: 'raw', func: number64(args.func, 'func') };
@@ -183,6 +187,11 @@ function compileCall(kind: string, args: Args, files: Files): Op | undefined {
     default:
       return undefined;
   }
+}
+
+function memoryKind(value: unknown): MemoryKind {
+  if (value === 'private' || value === 'shared') return value;
+  throw wrong(`as: ${value}`, 'private or shared');
 }
 
 function number64(value: unknown, what: string): bigint {

@@ -39,7 +39,7 @@ const KINDS: Readonly<Partial<Record<Op['kind'], Step>>> = {
 };
 
 const kindOf = (op: Op): Step | undefined =>
-  op.kind === 'touch' && op.isWrite ? Step.TouchWrite : KINDS[op.kind];
+  op.as !== undefined ? undefined : op.kind === 'touch' && op.isWrite ? Step.TouchWrite : KINDS[op.kind];
 
 /** Steps of the engine that an op takes. */
 const stepsOf = (op: Op): number => (op.more ? 2 : 1);

@@ -1,6 +1,7 @@
 // A program after its check: numbers as numbers, names as codes. It survives structured clone.
 
 import type { Ptr } from '../core/exports.ts';
+import type { MemoryKind } from '../types.ts';
 
 /** What the VMM's thread asks of the kernel about the VM's memory. */
 export type CallKind = 'region' | 'dirtyLog' | 'clearLog' | 'attributes' | 'fallocate';
@@ -32,6 +33,8 @@ export interface Op {
    * file of fallocate.
    */
   readonly value: bigint;
+  /** Of load and store: the kind of memory that the guest means. */
+  readonly as?: MemoryKind;
   readonly byte: number;
   readonly isWrite: boolean;
   readonly bytes: Uint8Array;
