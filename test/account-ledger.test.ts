@@ -110,7 +110,7 @@ class Pair {
       }
       case 'guest':
         expect(vm.guest.store(GPA + bytes(o.page), 1, 1)).toMatchObject({ ok: true, exits: [] });
-        expect(this.gmem.guestFault(o.page)).toBe(true);
+        expect(this.gmem.guestFault(o.page)).toBeGreaterThan(0);
         break;
       case 'allocate':
         expect(vm.vmm.fallocate(fds.gmem, 1, bytes(o.range.first), bytes(o.range.count))).toBe(0);
@@ -161,29 +161,33 @@ describe('account › ledger and engine', () => {
       [name, 'small pages', build, SMALL] as const,
       [name, 'huge pages', build, HUGE] as const,
     ]),
-  )('the same counters after every operation (%s, %s)', async (_, __, build, size) => {
-    const property = fc.asyncProperty(
-      fc.constantFrom(...POLICIES),
-      fc.array(operations(size), { maxLength: 60, size: 'max' }),
-      async (policy, steps) => {
-        const vm = await machine(build, {
-          ram: [],
-          pool: size.room * NODES * PAGE,
-          swap: 0,
-          numaNodes: NODES,
-          vmType: 1,
-          gmemProfile: size.huge ? 'A' : 'B',
-        });
-        const pair = new Pair(vm, policy, size);
-        for (const o of steps) {
-          pair.run(o);
-          expect(pair.engine()).toEqual(pair.ledger.counters());
-        }
-        expect(vm.host.check()).toEqual([]);
-      },
-    );
-    await fc.assert(property, { numRuns: 40, seed: 11 });
-  });
+  )(
+    'the same counters after every operation (%s, %s)',
+    async (_, __, build, size) => {
+      const property = fc.asyncProperty(
+        fc.constantFrom(...POLICIES),
+        fc.array(operations(size), { maxLength: 60, size: 'max' }),
+        async (policy, steps) => {
+          const vm = await machine(build, {
+            ram: [],
+            pool: size.room * NODES * PAGE,
+            swap: 0,
+            numaNodes: NODES,
+            vmType: 1,
+            gmemProfile: size.huge ? 'A' : 'B',
+          });
+          const pair = new Pair(vm, policy, size);
+          for (const o of steps) {
+            pair.run(o);
+            expect(pair.engine()).toEqual(pair.ledger.counters());
+          }
+          expect(vm.host.check()).toEqual([]);
+        },
+      );
+      await fc.assert(property, { numRuns: 40, seed: 11 });
+    },
+    60_000,
+  );
 
   it('a machine has what its parts have', async () => {
     const vm = await machine(BUILDS[0]?.[1] ?? { core: 'release', wasmMemory: 'plain' }, { memory: 4 * MIB });

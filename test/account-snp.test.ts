@@ -1,6 +1,7 @@
 // The 40 GiB guest of the discussion of guest_memfd's first posting, at its real size, by the ledger: every number that was
 // posted, and the identities between them. Inputs are named in src/account/snp-guest.ts.
 import { describe, expect, it } from 'vitest';
+import { type FleetRow, fleet } from '../src/account/snp-fleet.ts';
 import { bootSnpGuest, SNP_40G } from '../src/account/snp-guest.ts';
 import {
   compareRules,
@@ -102,6 +103,18 @@ describe('account › the SNP guest with 40 GiB', () => {
   it('turns that others take skew the halves; without them they are equal', () => {
     const even = bootSnpGuest({ ...SNP_40G, turns: [] });
     expect(memcgStat(even).file_thp?.nodes).toEqual([0, 0, 20 * GIB, 20 * GIB]);
+  });
+});
+
+describe('account › ten guests with 10 GiB each', () => {
+  const rows = fleet(SNP_40G, 10, (10 * GIB) / 4096);
+  const gib = (key: keyof FleetRow): number => Math.round(rows.reduce((n, row) => n + row[key], 0) / GIB);
+
+  it('who says that they use 100 GiB: cgroups and a query, not RES', () => {
+    expect(rows).toHaveLength(10);
+    expect([gib('res'), gib('file'), gib('unevictable'), gib('asked')]).toEqual([1, 100, 100, 100]);
+    expect(rows[0]?.asked).toBe(10 * GIB + 956 * 4096);
+    expect(rows[0]?.res).toBe(processSizes(guest, 'as-is').res);
   });
 });
 

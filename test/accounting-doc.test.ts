@@ -12,28 +12,33 @@ const sessions = [...text().matchAll(/```console\n\$ npx slatbox (.*)\n[\s\S]*?`
 describe(FILE, () => {
   it('has a session of each command', () => {
     expect(sessions.map(([, command]) => command?.split(' --')[0])).toEqual([
+      'account builtin:snp-10x10g',
       'who builtin:sample-dontneed',
       'account builtin:snp-40g',
       'account builtin:snp-40g',
     ]);
   });
 
-  it.each(sessions.map(([shown, command]) => [command as string, shown]))('%s', async (command, shown) => {
-    const { code, out } = await runCli(command, '');
-    expect(code).toBe(0);
-    const now = `\`\`\`console\n$ npx slatbox ${command}\n${out}\`\`\``;
-    if (!process.env.UPDATE_README) expect(shown).toBe(now);
-    else if (shown !== now)
-      writeFileSync(
-        FILE,
-        text().replace(shown, () => now),
-      );
-  });
+  it.each(sessions.map(([shown, command]) => [command as string, shown]))(
+    '%s',
+    async (command, shown) => {
+      const { code, out } = await runCli(command, '');
+      expect(code).toBe(0);
+      const now = `\`\`\`console\n$ npx slatbox ${command}\n${out}\`\`\``;
+      if (!process.env.UPDATE_README) expect(shown).toBe(now);
+      else if (shown !== now)
+        writeFileSync(
+          FILE,
+          text().replace(shown, () => now),
+        );
+    },
+    60_000,
+  );
 
   it('the example prints what its comments say', async () => {
     const [code] = blocks(text(), 'ts');
     const { said, printed } = await example(code ?? '');
     expect(said.length).toBeGreaterThan(10);
     expect(printed).toEqual(said);
-  });
+  }, 60_000);
 });

@@ -22,7 +22,10 @@ async function slatbox(...args: string[]): Promise<{ code: number; out: string; 
     errIsTty: false,
     outIsTty: false,
     env: {},
-    read: () => Buffer.from(SCENARIO),
+    read: (file) =>
+      Buffer.from(
+        file === 'nodes.yaml' ? SCENARIO.replace('pool: 16M', 'pool: 16M, numaNodes: 2') : SCENARIO,
+      ),
     create: createFile,
   });
   return { code, out, err };
@@ -90,6 +93,18 @@ describe('cli › account', () => {
     expect((await slatbox('account', 'builtin:snp-40g', '--rss', 'query')).out).toContain(
       'guest_memfd 0: size 42949672960 allocated 42949672960 N0=0 N1=0 N2=21472739328 N3=21476933632\n',
     );
+  }, 60_000);
+
+  it('a host with nodes', async () => {
+    const { out } = await slatbox('account', 'nodes.yaml');
+    expect(out).toContain('anon=16 dirty=16 active=0 N0=16 ');
+    expect(out).toContain('anon N0=65536 N1=0\n');
+  });
+
+  it('ten guests, and their sum', async () => {
+    const { out } = await slatbox('account', 'builtin:snp-10x10g');
+    expect(out.trimEnd().split('\n')).toHaveLength(12);
+    expect(out).toMatch(/^qemu 9 +10\.4g +99580 +10\.0g +10\.0g +10\.0g\n/m);
   });
 
   it('as JSON, with its inputs', async () => {
@@ -102,6 +117,7 @@ describe('cli › account', () => {
   it.each([
     [['builtin:snp-40g', '--at', '3'], 'SLB-041'],
     [['builtin:snp-40g', '--vm', 'a'], 'SLB-048'],
+    [['builtin:snp-10x10g', '--at', '1'], 'SLB-041'],
     [['builtin:snp-40g', '--rss', 'all'], 'SLB-044'],
     [['x.yaml', '--compare'], 'SLB-044'],
   ])('%j is %s', async (args, code) => {

@@ -145,6 +145,31 @@ describe.each(BUILDS)('numa (%s)', (_, build) => {
     expect(vm.host.check()).toEqual([]);
   });
 
+  it('every frame in use has a node, whoever gave it back and whatever came in between', async () => {
+    const vm = await machine(build, {
+      memory: 8 * MIB,
+      pool: 6 * MIB,
+      swap: 8 * MIB,
+      numaNodes: 3,
+      cpus: 2,
+      threads: build.wasmMemory === 'threads',
+    });
+    vm.vmm.setMempolicy(Mpol.Interleave, [0, 1, 2]);
+    const touch = (gpa: number, len: number) => ({ touch: { gpa, len, write: true } });
+    // More than there is: some of it goes to swap.
+    await vm.run([[touch(0, 5 * MIB), touch(0, MIB)], [touch(4 * MIB, 4 * MIB)]]);
+    const free = (): number => vm.host.nodes().reduce((sum, node) => sum + node.free, 0);
+    expect(free()).toBe(vm.host.frames().free * PAGE);
+    vm.vmm.madvise(HVA + BigInt(MIB), BigInt(2 * MIB) + 4096n, 'dontneed');
+    expect(free()).toBe(vm.host.frames().free * PAGE);
+    vm.guest.touch({ gpa: MIB, len: MIB, write: true });
+    expect(free()).toBe(vm.host.frames().free * PAGE);
+    const on = pageUsage(vm, { from: HVA, to: HVA + BigInt(8 * MIB) });
+    expect(on.nodes.reduce((a, b) => a + b)).toBe(on.anon);
+    expect(vm.host.check()).toEqual([]);
+    await vm.close();
+  });
+
   it('a checkpoint has the nodes of frames, and policies', async () => {
     const vm = await fresh();
     anon(vm, 8);

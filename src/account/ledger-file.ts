@@ -32,6 +32,8 @@ export class LedgerFile {
   readonly #nodes: Nodes;
   /** By first page. */
   readonly #folios = new Map<number, Folio>();
+  /** Small pages in the 2 MiB that begin with a page. */
+  readonly #small = new Map<number, number>();
   /** First pages of folios that the SLAT maps. */
   readonly #mapped = new Set<number>();
   /** Pages that were ever allocated: those given up count as often as they came. */
@@ -81,24 +83,30 @@ export class LedgerFile {
     return this.#add(page, 1, this.#task.take(1));
   }
 
+  /** No page there: one in a folio of 2 MiB would not have been asked for. */
   #isFree(first: number): boolean {
-    if (first + HUGE > this.size) return false;
-    for (let page = first; page < first + HUGE; page++) if (this.#folios.has(page)) return false;
-    return true;
+    return first + HUGE <= this.size && (this.#small.get(first) ?? 0) === 0;
   }
 
   #add(first: number, pages: number, node: number): number {
     if (node < 0) return node;
     this.#folios.set(first, { node, pages });
+    if (pages === 1) this.#countSmall(first, 1);
     this.allocated += pages;
     return node;
   }
 
-  /** The guest accesses the page as private memory: a leaf of the folio's size. False: no memory. */
-  guestFault(page: number): boolean {
-    if (this.obtain(page) < 0) return false;
-    this.#mapped.add(this.#first(page) as number);
-    return true;
+  #countSmall(page: number, by: number): void {
+    const first = page - (page % HUGE);
+    this.#small.set(first, (this.#small.get(first) ?? 0) + by);
+  }
+
+  /** The guest accesses the page as private memory: pages of the leaf that maps it, of the folio's size. 0: no memory. */
+  guestFault(page: number): number {
+    if (this.obtain(page) < 0) return 0;
+    const first = this.#first(page) as number;
+    this.#mapped.add(first);
+    return (this.#folios.get(first) as Folio).pages;
   }
 
   /** fallocate: pages without a leaf. */
@@ -114,9 +122,14 @@ export class LedgerFile {
       if (at >= end || at + pages <= first) continue;
       this.#folios.delete(at);
       this.#mapped.delete(at);
+      if (pages === 1) this.#countSmall(at, -1);
       for (let page = at; page < at + pages; page++) {
-        if (page >= first && page < end) this.#nodes.give(1, node);
-        else this.#folios.set(page, { node, pages: 1 });
+        if (page >= first && page < end) {
+          this.#nodes.give(1, node);
+          continue;
+        }
+        this.#folios.set(page, { node, pages: 1 });
+        this.#countSmall(page, 1);
       }
     }
   }

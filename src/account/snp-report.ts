@@ -1,6 +1,7 @@
 // What the tools say of an SNP guest (snp-guest.ts), and what they would say under each rule that the discussion weighs.
 import type { Hva } from '../address.ts';
 import type { Vma } from '../types.ts';
+import type { LedgerFile } from './ledger-file.ts';
 import { exitReport, pageTableBytes, RSS_RULES, type RssRule, unmappedResident } from './rss-rules.ts';
 import { bootSnpGuest, type SnpGuest, type SnpInputs } from './snp-guest.ts';
 import {
@@ -143,7 +144,7 @@ export function compareRules(inputs: SnpInputs, pages: number): RuleResult[] {
     const byNode = attributed(guest, rule);
     if (ram) guest.ledger.punch(ram, 0, pages);
     const punched = processSizes(guest, rule).res;
-    for (let page = 0; ram && page < pages; page++) ram.guestFault(page);
+    if (ram) touchAll(ram, pages);
     const touched = processSizes(guest, rule).res;
     const exit = exitReport(guest.gmem, rule);
     return {
@@ -157,6 +158,15 @@ export function compareRules(inputs: SnpInputs, pages: number): RuleResult[] {
       ...(exit && { exit }),
     };
   });
+}
+
+/** The guest touches `pages` pages from the start, folio by folio. */
+function touchAll(file: LedgerFile, pages: number): void {
+  for (let page = 0; page < pages; ) {
+    const got = file.guestFault(page);
+    if (got === 0) return;
+    page += got;
+  }
 }
 
 /** Private memory by node, for whoever asks about QEMU: entries have places, counters have none, a query has them. */

@@ -1,6 +1,7 @@
 // `slatbox who` and `slatbox account`: who counts a range of guest memory, and what Linux says of all that a VM has.
 import { machineAnswers, machineMemcg, machineNumaMaps, machineTotals } from '../account/machine.ts';
 import { RSS_RULES, type RssRule } from '../account/rss-rules.ts';
+import { fleet, fleetText } from '../account/snp-fleet.ts';
 import { bootSnpGuest, SNP_40G } from '../account/snp-guest.ts';
 import {
   answers,
@@ -83,8 +84,15 @@ export interface AccountOptions extends InspectOptions {
 }
 
 const LEDGER = 'builtin:snp-40g';
+/** Ten guests of 10 GiB each. */
+const FLEET = 'builtin:snp-10x10g';
 
 export async function accountCommand(io: Io, file: string, o: AccountOptions): Promise<ExitCode> {
+  if (file === LEDGER || file === FLEET) {
+    if (o.at !== undefined) throw new SlatboxError('SLB-041', `${file} has no steps`, 'leave out --at');
+    if (o.vm !== undefined)
+      throw new SlatboxError('SLB-048', `${file} has no VM of a name`, 'leave out --vm');
+  }
   if (file === LEDGER) return ledgerCommand(io, o);
   if (o.rss !== undefined || o.compare) {
     throw new SlatboxError(
@@ -92,6 +100,11 @@ export async function accountCommand(io: Io, file: string, o: AccountOptions): P
       `--rss and --compare are for ${LEDGER}`,
       `slatbox account ${LEDGER} --compare`,
     );
+  }
+  if (file === FLEET) {
+    const rows = fleet(SNP_40G, 10, (10 * GIB) / 4096);
+    io.out(o.format === 'json' ? toJson({ rows }) : fleetText(rows));
+    return ExitCode.Ok;
   }
   const { vm } = await runTo(io, file, o);
   const [stat, maps, totals] = [machineMemcg(vm), machineNumaMaps(vm), machineTotals(vm)];
@@ -117,8 +130,6 @@ const section = (title: string, text: string): string => `== ${title}\n${text}`;
 
 /** The guest of 40 GiB, which no pool of frames has room for: src/account/snp-guest.ts. */
 function ledgerCommand(io: Io, o: AccountOptions): ExitCode {
-  if (o.at !== undefined) throw new SlatboxError('SLB-041', `${LEDGER} has no steps`, 'leave out --at');
-  if (o.vm !== undefined) throw new SlatboxError('SLB-048', `${LEDGER} has one VM`, 'leave out --vm');
   if (o.compare) {
     const rules = compareRules(SNP_40G, (10 * GIB) / 4096);
     io.out(o.format === 'json' ? toJson({ rules }) : formatRules(rules));

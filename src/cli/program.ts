@@ -219,6 +219,7 @@ Exit codes: 0 ok, 1 an expectation failed, 2 wrong command line or unreadable fi
     ['text', 'json'],
     'account builtin:sample-dontneed --at 3',
     'account builtin:snp-40g',
+    'account builtin:snp-10x10g',
     'account builtin:snp-40g --rss first-allocation',
     'account builtin:snp-40g --compare',
   )

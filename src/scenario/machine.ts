@@ -16,7 +16,7 @@ export async function createMachine(
   machine: MachineSpec,
   { threads, ...build }: MachineBuild = {},
 ): Promise<ReadonlyMap<string, Vm>> {
-  const { pool, swap, hugepages1g } = machine;
+  const { pool, swap, hugepages1g, numaNodes } = machine;
   const specs = vmSpecs(machine);
   const options = [...specs.values()].map((spec) => ({
     ...vmOptions(spec),
@@ -26,6 +26,7 @@ export async function createMachine(
     ...(pool !== undefined && { pool }),
     ...(swap !== undefined && { swap }),
     ...(hugepages1g !== undefined && { hugepages1g }),
+    ...(numaNodes !== undefined && { numaNodes }),
     ...build,
   };
   const vms = await createVms(host, options);

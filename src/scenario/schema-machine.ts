@@ -84,6 +84,7 @@ export const Machine = object(
     pool: Type.Optional(integer('host memory for all frames')),
     swap: Type.Optional(integer('size of the host swap area, 0 for none')),
     hugepages1g: Type.Optional(small(0, 2, 'huge pages of 1 GiB that the host sets aside for hugetlb_1g')),
+    numaNodes: Type.Optional(small(1, 8, 'memory nodes of the host, which share its frames evenly')),
     vms: Type.Optional(
       Type.Record(Type.String(), Type.Ref('VmOfMachine'), {
         minProperties: 1,
@@ -112,5 +113,9 @@ export type VmSpec = Partial<
 >;
 export type MachineSpec = VmSpec &
   Partial<
-    Record<'pool' | 'swap', IntegerSpec> & { hugepages1g: number; vms: Readonly<Record<string, VmSpec>> }
+    Record<'pool' | 'swap', IntegerSpec> & {
+      hugepages1g: number;
+      numaNodes: number;
+      vms: Readonly<Record<string, VmSpec>>;
+    }
   >;
