@@ -38,7 +38,12 @@ async function run(machine: string, ...steps: string[]) {
 describe('kvm steps › memslots', () => {
   it.each([
     ['over RAM', 'memslot.create: { slot: 5, gpa: 1M, len: 4K, alias: 0 }', 'EEXIST'],
-    ['an id that is taken', 'memslot.create: { slot: 0, gpa: 64M, len: 4K, alias: 0 }', 'EEXIST'],
+    [
+      'an id that is taken, another size',
+      'memslot.create: { slot: 0, gpa: 64M, len: 4K, alias: 0 }',
+      'EINVAL',
+    ],
+    ['an id that is taken, as it is', 'memslot.create: { slot: 0, gpa: 0, len: 16M, alias: 0 }', 'OK'],
     [
       'of what the guest has no slot for',
       'memslot.create: { slot: 5, gpa: 64M, len: 4K, alias: 1G }',
@@ -102,6 +107,20 @@ describe('kvm steps › dirty log', () => {
       'store: { gpa: 12K, val: 1 }',
       'dirty-log.get: { slot: 0, id: e }',
       'expect: { e.list: 3 }',
+    );
+  });
+
+  it('all of a slot of more pages than one call clears', async () => {
+    await run(
+      'memory: 8G, pool: 64M, swap: 0',
+      'memslot.flags: { slot: 1, flags: [log-dirty-pages] }',
+      'enable-cap: { cap: manual-dirty-log-protect2, arg: 1 }',
+      'store: { gpa: 4G+8K, val: 1 }',
+      'store: { gpa: 8G+12K, val: 1 }',
+      'dirty-log.get: { slot: 1, id: before }',
+      'dirty-log.clear: { slot: 1, id: c }',
+      'dirty-log.get: { slot: 1, id: after }',
+      'expect: { before.list: "2,1048579", c.errno: 0, after.pages: 0 }',
     );
   });
 
@@ -194,6 +213,20 @@ describe('kvm steps › guest_memfd and attributes', () => {
       'expect: { cap.errno: 0, yes.exit: HYPERCALL, yes.value: 0, exits.hypercall: 1, pool.used: 0 }',
       'fill: { gpa: 32M, len: 64K, byte: 2 }',
       'expect: { pool.used: 64K, host.rss: 0 }',
+    );
+  });
+
+  it('accesses of a guest that says what it means', async () => {
+    await run(
+      'memory: 16M, swap: 0, vmType: 1, cpus: 2',
+      ...FILE,
+      'store: { gpa: 32M, kind: private, val: 5, id: s }',
+      'memory-attributes: { gpa: 32M, len: 4K, to: private }',
+      'store: { gpa: 32M, kind: private, val: 5, id: p }',
+      'load: { gpa: 32M, kind: shared, id: l }',
+      'expect: { s.exit: MEMORY_FAULT, s.flags: 8, p.exit: none, l.exit: MEMORY_FAULT, l.flags: 0 }',
+      'parallel: [[{ repeat: { times: 3, steps: [{ load: { gpa: 32M, kind: private, id: a } }] } }], [{ load: { gpa: 32M, kind: shared, id: b } }]]',
+      'expect: { a.value: 5, b.exit: MEMORY_FAULT, exits.memory-fault: 3 }',
     );
   });
 

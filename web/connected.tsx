@@ -22,6 +22,7 @@ import { SlotsPanel } from './panels/slots.tsx';
 import { Summary } from './panels/summary.tsx';
 import { VmasPanel } from './panels/vmas.tsx';
 import { WalkPanel } from './panels/walk.tsx';
+import { WhoPanel } from './panels/who.tsx';
 import type { Page, PageStore } from './state.ts';
 
 const StoreContext = createContext<PageStore | undefined>(undefined);
@@ -253,6 +254,12 @@ export function TheExits() {
   const { frame, exits, goTo } = usePage(forExits);
   if (!frame || !exits) return null;
   return <ExitsPanel exits={exits} from={frame.eventsFrom} onGoTo={(gpa) => goTo(pageOf(gpa))} />;
+}
+
+const forWho = pickKeys('who');
+export function TheWho() {
+  const { who } = usePage(forWho);
+  return <WhoPanel who={who} />;
 }
 
 const forConsole = pickKeys('console', 'run');

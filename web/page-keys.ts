@@ -10,6 +10,7 @@ export const PANELS: readonly { readonly id: PanelId; readonly name: string }[] 
   { id: 'vmas', name: 'VMAs' },
   { id: 'slots', name: 'Slots' },
   { id: 'exits', name: 'Exits' },
+  { id: 'who', name: 'Who' },
   { id: 'counters', name: 'Counters' },
   { id: 'events', name: 'Events' },
   { id: 'console', name: 'Console' },

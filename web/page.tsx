@@ -17,6 +17,7 @@ import {
   TheSummary,
   TheVmas,
   TheWalk,
+  TheWho,
   usePage,
   usePageStore,
 } from './connected.tsx';
@@ -149,6 +150,9 @@ function Panels({ theme }: { theme: Theme }) {
           </TabPanel>
           <TabPanel id="exits">
             <TheExits />
+          </TabPanel>
+          <TabPanel id="who">
+            <TheWho />
           </TabPanel>
           <TabPanel id="counters">
             {wide ? null : <TheCounts theme={theme} />}

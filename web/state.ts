@@ -1,6 +1,7 @@
 // The page's state and what can be done with it: plain data, no DOM, nothing that does not survive a clone.
 // Reference: docs/web.md "The seams".
 import type { StoreApi } from 'zustand/vanilla';
+import type { WhoCounts } from '../src/index.ts';
 import type { StepResult } from '../src/scenario/index.ts';
 import type { Lens, PageBacking, Walk } from '../src/types.ts';
 import type {
@@ -17,7 +18,16 @@ import type { Place } from './link.ts';
 import type { Inspected } from './model/fields.ts';
 import type { Range, View } from './model/view.ts';
 
-export type PanelId = 'walk' | 'device' | 'vmas' | 'slots' | 'exits' | 'counters' | 'events' | 'console';
+export type PanelId =
+  | 'walk'
+  | 'device'
+  | 'vmas'
+  | 'slots'
+  | 'exits'
+  | 'who'
+  | 'counters'
+  | 'events'
+  | 'console';
 export type Speed = 0.5 | 1 | 2 | 4;
 
 export interface ConsoleLine {
@@ -54,6 +64,8 @@ export interface PageState {
   /** What backs the page that is walked. */
   readonly page: PageBacking | undefined;
   readonly isPrivate: boolean;
+  /** Who counts the selection, while that panel is open. */
+  readonly who: WhoCounts | undefined;
   readonly inspected: Inspected | undefined;
   readonly lens: Lens;
   readonly view: View;

@@ -77,8 +77,16 @@ export function createPageStore(engine: EnginePort): PageStore {
       const list = await ask(engine.events(panel === 'events' ? eventFilter : `${EXIT_FILTER} vm:${of}`));
       if (list && ticket === eventsTicket) set(panel === 'events' ? { events: list } : { exits: list });
     };
+    let whoTicket = 0;
+    const refreshWho = async (): Promise<void> => {
+      const { panel, vm, selection } = get();
+      if (panel !== 'who') return;
+      const ticket = ++whoTicket;
+      const who = await ask(engine.who(vm, selection.gpa, selection.len));
+      if (ticket === whoTicket) set({ who });
+    };
     const refresh = async (): Promise<void> => {
-      await Promise.all([refreshWalk(), refreshRaster(), refreshEvents()]);
+      await Promise.all([refreshWalk(), refreshRaster(), refreshEvents(), refreshWho()]);
       if (get().smaps !== undefined) await get().showSmaps();
     };
 
@@ -122,6 +130,7 @@ export function createPageStore(engine: EnginePort): PageStore {
       walk: undefined,
       page: undefined,
       isPrivate: false,
+      who: undefined,
       inspected: undefined,
       lens: 'backing',
       view: { start: 0n, span: 33 },
@@ -241,6 +250,7 @@ export function createPageStore(engine: EnginePort): PageStore {
         const gpa = range.gpa < 0n ? 0n : BigInt.asUintN(64, range.gpa);
         set({ selection: { gpa, len: range.len > 0n ? range.len : PAGE }, inspected: undefined });
         void refreshWalk();
+        void refreshWho();
       },
 
       goTo(range) {
@@ -275,6 +285,7 @@ export function createPageStore(engine: EnginePort): PageStore {
       setPanel(panel) {
         set({ panel });
         void refreshEvents();
+        void refreshWho();
       },
       setEventFilter(eventFilter) {
         set({ eventFilter });

@@ -38,7 +38,7 @@ export enum EventKind {
   KsmMerge = 17,
   /** A memslot was set. n SlotChange, a gfn start, b gfn end, c id. */
   Memslot = 18,
-  /** Memory attributes were set. n attributes, a gfn start, b gfn end. */
+  /** Memory attributes were set. n attributes, a gfn start, b gfn end; with c 1 pages of a guest_memfd. */
   Attributes = 19,
   /** A dirty log was read, or a part of it cleared. n pages, a id, b 1 = cleared. */
   DirtyLog = 20,

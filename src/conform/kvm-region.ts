@@ -43,7 +43,11 @@ export function readRegionState(vm: Vm, region: MappedRegion): RegionState {
 
 function lettersOf(vm: Vm, { setup, start, fd }: MappedRegion): string {
   const letters = [...vm.observe.pageLetters(start, setup.pages)];
-  const hasData = (page: number): boolean => /[cw]/.test(vm.observe.filePages(fd, page, 1));
+  const hasData = (page: number): boolean => {
+    const at = BigInt(page * PAGE);
+    const { errno, offset } = vm.vmm.lseek(fd, at, 'data');
+    return errno === Errno.OK && offset === at;
+  };
   return letters
     .map((letter, page) => {
       if (letter === 's') return isAnonSwap(vm, hva(start + BigInt(page * PAGE))) ? 's' : 'w';

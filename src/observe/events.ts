@@ -140,10 +140,10 @@ const READERS: Readonly<Record<number, Reader>> = {
     detail: { change: CHANGES[n] ?? '', id: Number(c), from: page(a), to: page(b) },
     text: `memslot ${c} ${CHANGES[n]}: ${page(a)}…${page(b)}`,
   }),
-  [EventKind.Attributes]: ({ n, a, b }) => ({
+  [EventKind.Attributes]: ({ n, a, b, c }) => ({
     kind: 'attributes',
-    detail: { attributes: n, from: page(a), to: page(b) },
-    text: `${page(a)}…${page(b)} is ${n === 0 ? 'shared' : 'private'} now`,
+    detail: { of: c ? 'guest_memfd' : 'vm', attributes: n, from: page(a), to: page(b) },
+    text: `${page(a)}…${page(b)}${c ? ' of the guest_memfd' : ''} is ${n === 0 ? 'shared' : 'private'} now`,
   }),
   [EventKind.DirtyLog]: ({ n, a, b }) => ({
     kind: 'dirty-log',

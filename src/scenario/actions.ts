@@ -75,6 +75,7 @@ export function unsent(title: string, error: unknown): Outcome {
 /** A guest's action as a step of a program. */
 export function stepOf({ kind, args: a }: Action, vm: ScenarioVm): PlainStep {
   const { gpa, len, arg } = a;
+  const meant = a.kvm.kind && { as: a.kvm.kind };
   if (isRequest(kind)) return { [method(kind)]: { gpa, len, arg } } as unknown as PlainStep;
   switch (kind) {
     case 'touch':
@@ -88,9 +89,9 @@ export function stepOf({ kind, args: a }: Action, vm: ScenarioVm): PlainStep {
     case 'write':
       return { write: { gpa, bytes: a.bytes } };
     case 'load':
-      return { load: { gpa, size: (a.size || 8) as Size } };
+      return { load: { gpa, size: (a.size || 8) as Size, ...meant } };
     case 'store':
-      return { store: { gpa, size: (a.size || 8) as Size, val: a.val } };
+      return { store: { gpa, size: (a.size || 8) as Size, val: a.val, ...meant } };
     case 'fetch':
       return { fetch: { gpa } };
     case 'fetch-add':

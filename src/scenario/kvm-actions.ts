@@ -45,24 +45,16 @@ const PAGE = 4096;
 const bits = (names: readonly string[], known: Readonly<Record<string, number>>): number =>
   names.reduce((all, name) => all | (known[name] ?? 0), 0);
 
-/** Does a step, all but `migrate`. */
-export function performKvm(
-  kind: Exclude<KvmStep, 'migrate'>,
-  a: Args,
-  vm: ScenarioVm,
-  fdOf: (name: string) => number | undefined,
-): Outcome {
-  return { title: kvmTitle(kind, a), ...done(kind, a, vm, fdOf) };
-}
-
+type Kind = Exclude<KvmStep, 'migrate'>;
+type FdOf = (name: string) => number | undefined;
 type Said = Omit<Outcome, 'title'>;
 
-function done(
-  kind: Exclude<KvmStep, 'migrate'>,
-  a: Args,
-  vm: ScenarioVm,
-  fdOf: (name: string) => number | undefined,
-): Said {
+/** Does a step, all but `migrate`. `fdOf`: the descriptor that the step of this id has made. */
+export function performKvm(kind: Kind, a: Args, vm: ScenarioVm, fdOf: FdOf): Outcome {
+  return { title: kvmTitle(kind, a), ...said(kind, a, vm, fdOf) };
+}
+
+function said(kind: Kind, a: Args, vm: ScenarioVm, fdOf: FdOf): Said {
   const { kvm, vmm, guest } = vm;
   const { slot, flags, file, offset, cap, prot, shared, advice, to, contents } = a.kvm;
   // A descriptor that is not open, where there is none.
@@ -138,8 +130,8 @@ function done(
 }
 
 function of(errno: Errno, more: Fields = {}, text = ''): Said {
-  const said = errno === Errno.OK && text !== '' ? text : errnoText(errno);
-  return { text: said, fields: { errno, ok: errno === Errno.OK, ...more } };
+  const outcome = errno === Errno.OK && text !== '' ? text : errnoText(errno);
+  return { text: outcome, fields: { errno, ok: errno === Errno.OK, ...more } };
 }
 
 function ofHost(access: HostAccess): Said {
@@ -156,7 +148,6 @@ function hvaOf(a: Args, { vmm }: ScenarioVm): bigint {
 
 function create(a: Args, { kvm, vmm }: ScenarioVm, fd: number | undefined): Errno {
   const { slot, flags, hva, alias, offset } = a.kvm;
-  if (kvm.memslots().some(({ id }) => id === slot)) return Errno.EEXIST;
   const at = hva ?? (alias === undefined ? 0n : vmm.hvaOf(alias));
   if (at === undefined) return Errno.EFAULT;
   return kvm.setUserMemoryRegion2({
@@ -187,12 +178,31 @@ function set(
   return kvm.setUserMemoryRegion2({ ...region, ...changed });
 }
 
+/** Pages that one call clears where all are to be: a multiple of 64. */
+const PIECE = 2 ** 20;
+
 function clear(a: Args, { kvm }: ScenarioVm, old: Memslot | undefined): Errno {
   const { slot, first, count, list } = a.kvm;
   const rest = Math.max(0, (old?.size ?? 0) / PAGE - Number(first));
   const numPages = count === undefined ? rest : Number(count);
-  const pages = list?.map((page) => page - Number(first)) ?? Array.from({ length: numPages }, (_, i) => i);
-  return kvm.clearDirtyLog({ slot, firstPage: first, numPages, pages: pages.filter((page) => page >= 0) });
+  if (list) {
+    const pages = list.map((page) => page - Number(first)).filter((page) => page >= 0);
+    return kvm.clearDirtyLog({ slot, firstPage: first, numPages, pages });
+  }
+  const all = Uint32Array.from({ length: Math.min(numPages, PIECE) }, (_, i) => i);
+  let errno: Errno;
+  let done = 0;
+  do {
+    const n = Math.min(PIECE, numPages - done);
+    errno = kvm.clearDirtyLog({
+      slot,
+      firstPage: first + BigInt(done),
+      numPages: n,
+      pages: all.subarray(0, n),
+    });
+    done += n;
+  } while (errno === Errno.OK && done < numPages);
+  return errno;
 }
 
 const SHOWN = 60;

@@ -1,5 +1,6 @@
 // Arguments of the steps in schema-kvm.ts, as they are in a file and as an action has them.
 import { parseInteger } from '../size.ts';
+import type { MemoryKind } from '../types.ts';
 import type { IntegerSpec } from './format.ts';
 import type { PROTECTIONS } from './schema-kvm.ts';
 
@@ -30,6 +31,8 @@ export interface KvmArgs {
   readonly rounds: number | undefined;
   readonly writes: number;
   readonly every: number | undefined;
+  /** Of load and store: the memory that the guest means. */
+  readonly kind: MemoryKind | undefined;
   /** Whether the step has a gpa. */
   readonly isGuestPlace: boolean;
 }
@@ -59,6 +62,7 @@ export function kvmArgs(raw: Readonly<Record<string, unknown>>): KvmArgs {
     rounds: number('rounds'),
     writes: number('writes') ?? 0,
     every: number('every'),
+    kind: raw.kind as MemoryKind | undefined,
     isGuestPlace: raw.gpa !== undefined,
   };
 }

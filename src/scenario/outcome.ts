@@ -54,7 +54,7 @@ export function sizeText(n: bigint): string {
 export const place = (a: Args): string =>
   `${sizeText(a.gpa)}${a.len > 0n ? ` +${sizeText(a.len)}` : ''}${a.cpu > 0 ? ` cpu${a.cpu}` : ''}`;
 const withSize = (a: Args, size: number): string =>
-  `${size} ${size === 1 ? 'byte' : 'bytes'} at ${hex(a.gpa)}`;
+  `${size} ${size === 1 ? 'byte' : 'bytes'} at ${hex(a.gpa)}${a.kvm.kind ? ` as ${a.kvm.kind}` : ''}`;
 
 function ofExit(exit: Exit | undefined, more: Fields = {}): Pick<Outcome, 'fields' | 'text' | 'exit'> {
   return {

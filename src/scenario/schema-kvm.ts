@@ -49,7 +49,7 @@ export const kvmSteps = {
       offset,
       ...common,
     },
-    'KVM_SET_USER_MEMORY_REGION2 of a slot that is not there',
+    'KVM_SET_USER_MEMORY_REGION2: of a slot that is there, a change, which KVM may refuse',
   ),
   'memslot.delete': object({ slot, ...common }, 'the same with size 0'),
   'memslot.move': object({ slot, gpa, ...common }, 'the same with another guest-physical address'),

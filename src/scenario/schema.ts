@@ -24,6 +24,12 @@ const len = integer('length in bytes');
 const val = integer('value, little-endian in memory');
 const byte = small(0, 255, 'byte value');
 const accessSize = small(1, 8, 'access size in bytes: 1, 2, 4 or 8');
+const kind = Type.Optional(
+  Type.Enum(['private', 'shared'], {
+    description:
+      'the memory that the guest means, as guests of TDX and SEV-SNP do; of the other kind: MEMORY_FAULT',
+  }),
+);
 const vm = Type.Optional(
   name('the VM that it is about; left out: the first, or in `each` the VM of the round'),
 );
@@ -99,11 +105,11 @@ const actions = {
     'store bytes',
   ),
   load: object(
-    { gpa, size: Type.Optional(accessSize), as, ...common },
+    { gpa, size: Type.Optional(accessSize), kind, as, ...common },
     'one load, 8 bytes if no size is given',
   ),
   store: object(
-    { gpa, size: Type.Optional(accessSize), val, ...common },
+    { gpa, size: Type.Optional(accessSize), kind, val, ...common },
     'one store, 8 bytes if no size is given',
   ),
   'fetch-add': object(

@@ -5,7 +5,7 @@ import { SlatboxError } from '../errors.ts';
 import { requestCode } from '../guest/requests.ts';
 import { checkedSize } from '../guest/vcpu.ts';
 import { parseInteger, parseSize } from '../size.ts';
-import type { AbiName } from '../types.ts';
+import type { AbiName, MemoryKind } from '../types.ts';
 import type { Op, ProgramOp, RepeatOp } from './ops.ts';
 import type { Program, ProgramStep, RepeatStep } from './program.ts';
 
@@ -26,8 +26,11 @@ const FUNCS = new Map(
 
 /** Arguments that a step needs, and those that it may have. */
 const ARGUMENTS: Readonly<Record<string, readonly [needed: readonly string[], more?: readonly string[]]>> = {
-  load: [['gpa'], ['size']],
-  store: [['gpa', 'val'], ['size']],
+  load: [['gpa'], ['size', 'as']],
+  store: [
+    ['gpa', 'val'],
+    ['size', 'as'],
+  ],
   fetch: [['gpa']],
   fetchAdd: [['gpa', 'val'], ['size']],
   touch: [
@@ -107,6 +110,7 @@ function compilePlain(kind: string, args: Args, abi: AbiName): Op {
     isWrite: args.write === true,
     bytes: Uint8Array.from((args.bytes as Iterable<number> | undefined) ?? []),
     func: 0n,
+    ...(args.as !== undefined && { as: memoryKind(args.as) }),
   };
   if (func !== undefined) return { ...common, kind: 'named', func: BigInt(requestCode(abi, func)) };
   if (kind === 'request') return { ...common, kind: 'raw', func: number64(args.func, 'func') };
@@ -128,6 +132,11 @@ function compilePlain(kind: string, args: Args, abi: AbiName): Op {
     );
   }
   return { ...common, kind: kind as Op['kind'] };
+}
+
+function memoryKind(value: unknown): MemoryKind {
+  if (value === 'private' || value === 'shared') return value;
+  throw wrong(`as: ${value}`, 'private or shared');
 }
 
 function number64(value: unknown, what: string): bigint {

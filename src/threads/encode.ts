@@ -33,7 +33,7 @@ const KINDS: Readonly<Partial<Record<Op['kind'], Step>>> = {
 };
 
 const kindOf = (op: Op): Step | undefined =>
-  op.kind === 'touch' && op.isWrite ? Step.TouchWrite : KINDS[op.kind];
+  op.as !== undefined ? undefined : op.kind === 'touch' && op.isWrite ? Step.TouchWrite : KINDS[op.kind];
 
 /** Whether the engine has all these steps. Of requests it sends whatever it is told; INFO is answered by the driver. */
 function hasAll(ops: readonly Op[], device: BoundDevice | undefined): boolean {

@@ -67,9 +67,9 @@ export class Lane {
     const vcpu = this.#vcpu;
     switch (op.kind) {
       case 'load':
-        return vcpu.load(gpa, op.size);
+        return vcpu.load(gpa, op.size, op.as);
       case 'store':
-        return vcpu.store(gpa, op.size, op.value);
+        return vcpu.store(gpa, op.size, op.value, op.as);
       case 'fetchAdd':
         return vcpu.fetchAdd(gpa, op.size, op.value);
       case 'fetch':

@@ -1,4 +1,5 @@
 // A program after its check: numbers as numbers, names as codes. It survives structured clone.
+import type { MemoryKind } from '../types.ts';
 
 export type OpKind =
   | 'load'
@@ -24,6 +25,8 @@ export interface Op {
   readonly size: 1 | 2 | 4 | 8;
   /** Value of a store or a fetchAdd, `arg` of a request. */
   readonly value: bigint;
+  /** Of load and store: the kind of memory that the guest means. */
+  readonly as?: MemoryKind;
   readonly byte: number;
   readonly isWrite: boolean;
   readonly bytes: Uint8Array;

@@ -2,7 +2,7 @@
 // thread. Steps are spelled as in scenario files; requests have the names of `vm.guest.pvmemcontrol`.
 import type { Func } from '../../assembly/abi/pvmemcontrol.ts';
 import type { AccessSize } from '../guest/vcpu.ts';
-import type { Access, AddressLike, Exit, LoopEnd, Response, Size, Verified } from '../types.ts';
+import type { Access, AddressLike, Exit, LoopEnd, MemoryKind, Response, Size, Verified } from '../types.ts';
 
 /** `dontneed`, `mprotectNone`, …: the fifteen requests. */
 export type RequestMethod = Uncapitalize<keyof typeof Func>;
@@ -20,9 +20,9 @@ interface RequestArgs extends Range {
 }
 
 interface Accesses {
-  /** One access of `size` bytes, 8 if not given. */
-  readonly load: At & { readonly size?: AccessSize };
-  readonly store: At & { readonly size?: AccessSize; readonly val: Value };
+  /** One access of `size` bytes, 8 if not given; `as`: the kind of memory that the guest means. */
+  readonly load: At & { readonly size?: AccessSize; readonly as?: MemoryKind };
+  readonly store: At & { readonly size?: AccessSize; readonly as?: MemoryKind; readonly val: Value };
   /** A locked addition at a multiple of its size; `value` is what was there. */
   readonly fetchAdd: At & { readonly size?: AccessSize; readonly val: Value };
   /** An instruction fetch, of one byte. */

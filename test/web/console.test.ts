@@ -16,6 +16,12 @@ describe('console grammar', () => {
     ['touch 1G 4K --vm b', { touch: { gpa: '1G', len: '4K', vm: 'b' } }],
     ['ksm.scan 3', { 'ksm.scan': { passes: 3 } }],
     ['free-report 1G 4M', { 'free-report': { gpa: '1G', len: '4M' } }],
+    ['memslot.create 5 2G 1M 4M', { 'memslot.create': { slot: 5, gpa: '2G', len: '1M', alias: '4M' } }],
+    ['dirty-log.get 0 --vm b', { 'dirty-log.get': { slot: 0, vm: 'b' } }],
+    ['memory-attributes 1G 4K private', { 'memory-attributes': { gpa: '1G', len: '4K', to: 'private' } }],
+    ['hypercall 1G 4K shared --cpu 1', { hypercall: { gpa: '1G', len: '4K', to: 'shared', cpu: 1 } }],
+    ['vmm.write 1G 0x5a', { 'vmm.write': { gpa: '1G', byte: 90 } }],
+    ['fetch-add 1G 5 4', { 'fetch-add': { gpa: '1G', val: '5', size: 4 } }],
     ['file.write 0 4K 7', { 'file.write': { gpa: '0', len: '4K', byte: 7 } }],
     ['set-vma-anon-name 1G 4K 7', { 'set-vma-anon-name': { gpa: '1G', len: '4K', arg: '7' } }],
     ['touch 1G 2M --write', { touch: { gpa: '1G', len: '2M', write: true } }],
@@ -36,6 +42,7 @@ describe('console grammar', () => {
     ['fetch 1G 2G', /"2G" is too much/],
     ['read 1G --write', /"--write" is not understood/],
     ['ksm.scan --vm b', /"--vm" is not understood; usage: ksm.scan \[PASSES\]/],
+    ['memslot.delete 5 --cpu 1', /"--cpu" is not understood; usage: memslot.delete SLOT \[--vm NAME\]/],
     ['dontneed 1G 4K --cpu', /"--cpu" is not understood/],
   ])('%s is refused', (line, problem) => {
     expect(parseCommand(line)).toEqual({ problem: expect.stringMatching(problem) });

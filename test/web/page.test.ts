@@ -72,6 +72,8 @@ const rssIs = (text: string) => eventually(() => textOf(rss())).toBe(text);
 const tab = (name: string) => page.getByRole('tab', { name }).click();
 const hash = () => page.evaluate(() => window.location.hash);
 
+const TABS = ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Who', 'Counters', 'Events', 'Console'];
+
 describe('page', { timeout: 60_000 }, () => {
   it('opens with a running machine and asks nothing of any other server', async () => {
     const others: string[] = [];
@@ -194,6 +196,35 @@ describe('page', { timeout: 60_000 }, () => {
     await eventually(hash).toContain('sel=0x3000000+0x100000');
     await press('To the start');
     await eventually(() => table.getByRole('row').count()).toBe(2);
+  });
+
+  it('a migration: its rounds as a table, for the step that did it alone', async () => {
+    await open('#s=pre-copy&t=4');
+    await atStep(4);
+    const rounds = page.getByRole('table', { name: 'Rounds of the migration, in pages' });
+    await eventually(() => rounds.getByRole('row').allTextContents()).toEqual([
+      'rounddirtycopied, not zerowritten meanwhile',
+      '116,3846,1444,096',
+      '24,0964,0961,024',
+      '31,0241,024256',
+      '425625664',
+      '5646416',
+      '6, guest stopped16160',
+    ]);
+    await press('Step forward');
+    await atStep(5);
+    await eventually(() => rounds.count()).toBe(0);
+  });
+
+  it('who counts: both memories of a page, and whose they are', async () => {
+    await open('#s=private-shared&t=14&sel=0x2000000+0x400000');
+    await atStep(14);
+    await tab('Who');
+    const row = (counter: string) => page.locator('.who').getByRole('row').filter({ hasText: counter });
+    await eventually(() => textOf(row('VmRSS').first())).toContain('4 MiB');
+    expect(await textOf(row('guest_memfd pages'))).toContain('4 MiB');
+    await press('To the start');
+    await eventually(() => textOf(row('VmRSS').first())).toContain('0 B');
   });
 
   it('exits: each with its address as a link, and a sentence', async () => {
@@ -483,7 +514,7 @@ describe('page', { timeout: 60_000 }, () => {
     'private-shared',
   ])('%s: everything that can be operated has a name', async (name) => {
     await open(`#s=${name}&t=10`);
-    for (const name of ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Counters', 'Events', 'Console']) {
+    for (const name of TABS) {
       await tab(name);
       for (const role of ['button', 'textbox', 'slider', 'tab', 'radio', 'searchbox', 'grid'] as const) {
         const all = await page.getByRole(role).count();
@@ -513,7 +544,7 @@ describe('page', { timeout: 60_000 }, () => {
   ])('%s, 360 px wide: nothing sticks out', async (scenario) => {
     await page.setViewportSize({ width: 360, height: 740 });
     await open(`#s=${scenario}&t=10`);
-    for (const name of ['Walk', 'Device', 'VMAs', 'Slots', 'Exits', 'Counters', 'Events', 'Console']) {
+    for (const name of TABS) {
       await tab(name);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       expect([name, width]).toEqual([name, 360]);

@@ -126,13 +126,47 @@ describe('session', () => {
     expect(await look(7)).toEqual(shared);
   });
 
+  it('who counts the selection, at the time cursor, while that panel is open', async () => {
+    const session = new Session();
+    const store = createPageStore(session);
+    await store.getState().start({ ...place, scenario: 'private-shared' });
+    const range = { gpa: 32n << 20n, len: 4n << 20n };
+    store.getState().select(range);
+    await store.getState().seek(14);
+    expect(store.getState().who).toBeUndefined();
+    store.getState().setPanel('who');
+    const bytes = (counter: string) =>
+      store.getState().who?.rows.find((row) => row.counter === counter)?.bytes;
+    await expect.poll(() => bytes('VmRSS')).toBe(4 * MIB);
+    expect([bytes('private'), bytes('guest_memfd pages')]).toEqual([4 * MIB, 4 * MIB]);
+    await store.getState().seek(22);
+    expect([bytes('VmRSS'), bytes('guest_memfd pages')]).toEqual([0, 4 * MIB]);
+    store.getState().select({ gpa: 1n << 63n, len: 4096n });
+    await expect.poll(() => store.getState().who).toBeUndefined();
+    expect(store.getState().failure).toBeUndefined();
+  });
+
+  it('what a guest_memfd converts itself has no guest-physical address, and says so', async () => {
+    const session = new Session();
+    const store = createPageStore(session);
+    await store.getState().start({ ...place, scenario: 'in-place-conversion' });
+    await store.getState().seek(store.getState().steps.length);
+    store.getState().setPanel('exits');
+    await expect.poll(() => store.getState().exits?.records.length).toBe(4);
+    const last = store.getState().exits?.records.at(-1) as EventRecord;
+    expect([exitGpa(last), exitText(last)]).toEqual([
+      undefined,
+      '2 MiB of a guest_memfd are shared now, in the same frames.',
+    ]);
+  });
+
   it('exits of the VM that is shown, each explained', async () => {
     const session = new Session();
     const store = createPageStore(session);
     await store.getState().start({ ...place, scenario: 'private-shared' });
-    await store.getState().seek(49);
+    await store.getState().seek(53);
     store.getState().setPanel('exits');
-    await expect.poll(() => store.getState().exits?.records.length).toBe(12);
+    await expect.poll(() => store.getState().exits?.records.length).toBe(13);
     const records = store.getState().exits?.records ?? [];
     expect(records.map(exitName)).toEqual([
       'memslot',
@@ -142,6 +176,7 @@ describe('session', () => {
       'hole',
       'attributes',
       'attributes',
+      'MEMORY_FAULT',
       'HYPERCALL',
       'attributes',
       'hole',

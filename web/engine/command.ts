@@ -47,6 +47,31 @@ export const STEP_VERBS: Readonly<Record<string, Verb>> = {
     whose: ['vm'],
     about: 'another process writes to the memory file',
   },
+  'fetch-add': { args: ['gpa', 'val', 'size?'], about: 'lock xadd: adds, and shows what was there' },
+  'memslot.create': {
+    args: ['slot', 'gpa', 'len', 'alias'],
+    whose: ['vm'],
+    about: 'a slot over the memory that the guest has at ALIAS',
+  },
+  'memslot.move': { args: ['slot', 'gpa'], whose: ['vm'], about: 'the slot at another address' },
+  'memslot.delete': { args: ['slot'], whose: ['vm'], about: 'the slot goes' },
+  'dirty-log.get': { args: ['slot'], whose: ['vm'], about: 'which pages of the slot were written' },
+  'memory-attributes': {
+    args: ['gpa', 'len', 'to'],
+    whose: ['vm'],
+    about: 'makes the range private or shared, and frees nothing',
+  },
+  hypercall: {
+    args: ['gpa', 'len', 'to'],
+    about: 'the guest asks for the range to be private or shared',
+  },
+  'vmm.read': { args: ['gpa'], whose: ['vm'], about: 'one byte, read by the VMM' },
+  'vmm.write': { args: ['gpa', 'byte'], whose: ['vm'], about: 'one byte, written by the VMM' },
+  'vmm.madvise': {
+    args: ['gpa', 'len', 'advice'],
+    whose: ['vm'],
+    about: 'madvise by the VMM: dontneed, free, pageout …',
+  },
   'free-report': { args: ['gpa', 'len'], whose: ['vm'], about: 'virtio-balloon reports the range as free' },
 };
 
@@ -98,7 +123,7 @@ const PLAIN_NUMBER = /^(0x[0-9a-f_]+|[0-9][0-9_]*)$/i;
 /** Steps take text such as `4K` for addresses, but bytes, sizes and cpu numbers only as numbers. */
 const numeric = (text: string): number | string =>
   PLAIN_NUMBER.test(text) ? Number(text.replaceAll('_', '')) : text;
-const NUMERIC_ARGS = new Set(['byte', 'size', 'bytes', 'cpu', 'passes']);
+const NUMERIC_ARGS = new Set(['byte', 'size', 'bytes', 'cpu', 'passes', 'slot']);
 
 /** The line with `--vm` in it, if it is a step of a VM and does not say of which. */
 export function withVm(line: string, vm: string): string {

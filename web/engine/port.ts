@@ -1,5 +1,6 @@
 // What the page and its engine say to each other: plain values only, so that the engine can live in a worker.
 // Reference: docs/web.md "The seams".
+import type { WhoCounts } from '../../src/index.ts';
 import type { StepResult } from '../../src/scenario/index.ts';
 import type {
   BackingKind,
@@ -148,6 +149,8 @@ export interface EnginePort {
   /** Puts a console line behind the current step and executes it. */
   insert(line: string): Promise<Answer<Opened>>;
   look(vm: number, gpa: bigint): Promise<Answer<Looked>>;
+  /** What each counter has of a range; undefined beyond all guest-physical addresses. */
+  who(vm: number, gpa: bigint, len: bigint): Promise<Answer<WhoCounts | undefined>>;
   raster(request: RasterRequest): Promise<Answer<Uint8Array>>;
   events(filter: string): Promise<Answer<EventList>>;
   smaps(vm: number): Promise<Answer<string>>;

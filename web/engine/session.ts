@@ -1,6 +1,7 @@
 // A machine, a timeline and the way back: everything the page asks of the engine, in process.
 // The worker exposes it through comlink; tests use it as it is. Reference: docs/web.md "Time travel".
 import { SlatboxError } from '../../src/errors.ts';
+import { whoCounts } from '../../src/index.ts';
 import { type Host, threadsMissing, type Vm } from '../../src/machine.ts';
 import {
   type Action,
@@ -36,6 +37,8 @@ import { advance, changedAt, type Travel, travelFrom } from './travel.ts';
 const PAGE = 4096;
 const GIB = 2 ** 30;
 const BUFFER_BYTES = 32;
+/** Where guest-physical addresses end on any processor. */
+const GPA_END = 1n << 52n;
 /** As far as the map reaches. */
 const MAP_END = 1n << 46n;
 /** What one answer carries at most; the page says how many there are in all. */
@@ -118,6 +121,10 @@ export class Session implements EnginePort {
       const { observe, kvm } = this.#vm(vm);
       return { walk: observe.walk(gpa), page: observe.page(gpa), isPrivate: kvm.isPrivate(gpa) };
     });
+  }
+
+  who(vm: number, gpa: bigint, len: bigint) {
+    return this.#answer(() => (gpa + len > GPA_END ? undefined : whoCounts(this.#vm(vm), gpa, len)));
   }
 
   raster({ vm, lens, gpa, cellShift, width, height }: RasterRequest) {

@@ -23,7 +23,8 @@ export const isGuests = ({ kind }: EventRecord): boolean => kind === 'exit' || k
 
 /** Guest-physical address that it is about, if it is about one. */
 export function exitGpa({ kind, detail }: EventRecord): bigint | undefined {
-  const at = detail.gpa ?? (kind === 'memslot' || kind === 'attributes' ? detail.from : undefined);
+  const isPlace = kind === 'memslot' || (kind === 'attributes' && detail.of === 'vm');
+  const at = detail.gpa ?? (isPlace ? detail.from : undefined);
   return typeof at === 'string' ? BigInt(at) : undefined;
 }
 
@@ -47,6 +48,8 @@ export function exitText(event: EventRecord): string {
     case 'memslot':
       return `Slot ${detail.id} ${SLOT_CHANGES[String(detail.change)] ?? detail.change}`;
     case 'attributes':
+      if (detail.of !== 'vm')
+        return `${rangeText(event)} of a guest_memfd are ${Number(detail.attributes) === 0 ? 'shared' : 'private'} now, in the same frames.`;
       return `${rangeText(event)} ${Number(detail.attributes) === 0 ? SHARED : PRIVATE}`;
     case 'dirty-log':
       return `The VMM ${Number(detail.cleared) ? 'took pages out of' : 'read'} the dirty log of slot ${detail.id}: ${detail.pages} pages.`;

@@ -19,6 +19,7 @@ import type { StepResult } from '../../src/scenario/index.ts';
 import type { StepInfo } from '../engine/port.ts';
 import type { Speed } from '../state.ts';
 import { Icon } from './icon.tsx';
+import { Rounds } from './rounds.tsx';
 
 export interface PlayerProps {
   readonly step: number;
@@ -125,6 +126,7 @@ export function StepList({ step, steps, results, onSeek }: StepListProps) {
   const from = Math.max(0, step - AROUND);
   const shown = steps.slice(from, step + AROUND);
   const longest = Math.max(...shown.map((info) => info.label.length));
+  const rounds = results[step - 1]?.rounds;
   const width = { '--label': `${Math.min(LABEL_WIDTH, longest)}ch` } as CSSProperties;
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the step is why it scrolls
@@ -168,6 +170,7 @@ export function StepList({ step, steps, results, onSeek }: StepListProps) {
           <li className="quiet">… {steps.length - from - shown.length} after</li>
         ) : null}
       </ol>
+      {rounds ? <Rounds rounds={rounds} /> : null}
     </>
   );
 }

@@ -49,6 +49,10 @@ steps:
   - vmm.read: { gpa: "\${at}+2M", as: other }
   - expect: { other: 0x33 }
   - sample: there and back, both kept
+  - note: Guests of TDX and SEV-SNP say with each access which memory they mean. The other kind is an exit
+  - load: { gpa: "\${at}+2M", size: 1, kind: private, as: meant }
+  - load: { gpa: "\${at}+2M", size: 1, kind: shared, id: wrong }
+  - expect: { meant: 0x77, wrong.exit: MEMORY_FAULT, wrong.flags: 0 }
   - note: Usually the guest asks, by a hypercall. This VMM converts and drops the other memory at once
   - enable-cap: { cap: exit-hypercall, arg: 4096 }
   - hypercall: { gpa: "\${at}+2M", len: 2M, to: shared, id: ask }
