@@ -1,7 +1,7 @@
 // The export list, grouped by room. src/core/exports.ts is the same contract for TypeScript.
 export { hostBytes, hostInit, vmAddRam, vmCreate, vmSetBar0, vmSetKvm, vmUndo } from './vm';
 export { runOf, threadAttach } from './base/thread';
-export { threadsFold, threadsStart } from './vcpu/threads';
+export { programPage, threadsFold, threadsStart } from './vcpu/threads';
 export { vcpuProgram } from './vcpu/program';
 export { vcpuHypercall, vcpuKind, vcpuLoad, vcpuStore } from './vcpu/access';
 export { vcpuAdd } from './vcpu/locked';
@@ -17,7 +17,8 @@ export { frameOf } from './mm/fault';
 export { fileAt, fileCreate, fileSetSize, fileSize } from './mm/file';
 export { fileWrite } from './mm/file-fault';
 export { fileBytes, fileLetter, fileSeek, fileStored } from './mm/file-io';
-export { fileAllocate, filePunchBytes, filePut, fileResize } from './mm/file-size';
+export { fallocate } from './mm/fallocate';
+export { filePut, fileResize } from './mm/file-size';
 export { ksmScan } from './mm/ksm';
 export { ksmChargedTo } from './mm/ksm-page';
 export { ksmSaved } from './mm/ksm-tree';

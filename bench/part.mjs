@@ -5,6 +5,15 @@ import { judge } from './judge.mjs';
 import { hitJs, hitLoop } from './measure/access.mjs';
 import { dontneedGibHuge, firstTouchHuge } from './measure/huge.mjs';
 import { ksmScan } from './measure/ksm.mjs';
+import {
+  convert,
+  convertGib,
+  convertHuge,
+  convertPage,
+  dirtyLog,
+  memslot,
+  privateTouch,
+} from './measure/kvm.mjs';
 import { dontneedGib, firstTouch, mprotectGib } from './measure/memory.mjs';
 import { reclaim, swapIn, swapOut } from './measure/pressure.mjs';
 import { memoryGuest, startupCold, wasmSize } from './measure/process.mjs';
@@ -36,6 +45,13 @@ const MEASURE = {
   'swap-in': swapIn,
   reclaim,
   'ksm-scan': ksmScan,
+  'private-touch': privateTouch,
+  convert,
+  'convert-4k': convertPage,
+  'convert-2m': convertHuge,
+  'convert-1g': convertGib,
+  'dirty-log-1t': dirtyLog,
+  memslot,
   'hit-loop': hitLoop,
   'hit-js': hitJs,
   'range-large': rangeLarge,

@@ -1,6 +1,8 @@
-// Pairs of operations on memory that is not plain small pages: files, huge pages, hugetlb, pages that KSM shares. There are
+// Pairs of operations on memory that is not plain small pages: files, huge pages, hugetlb, pages that KSM shares, and where
+// vCPU threads make KVM's calls about slots, dirty logs and private pages. There are
 // thousands: the tests take some of each kind, from a seed (FUZZ_SEED repeats them). `npm run explore` takes all.
 import { describe, expect, it } from 'vitest';
+import { KVM_MEMORIES } from './explore/kvm-memories.ts';
 import { MEMORIES } from './explore/memories.ts';
 import type { Meeting, Operation, State } from './explore/operations.ts';
 import { Pairs, pairsOf } from './explore/pairs.ts';
@@ -16,9 +18,9 @@ describe('explore › memories', () => {
   const random = Random.fresh();
 
   it.each(
-    MEMORIES.filter(({ name }) => ONLY?.includes(name) ?? true).map(
-      (memory) => [memory.name, memory] as const,
-    ),
+    [...MEMORIES, ...KVM_MEMORIES]
+      .filter(({ name }) => ONLY?.includes(name) ?? true)
+      .map((memory) => [memory.name, memory] as const),
   )('%s', { timeout: 0 }, (name, memory) => {
     const trials: (readonly [Operation, Operation, Meeting, State])[] = pairsOf(memory).flatMap(
       ([, , a, b]) =>

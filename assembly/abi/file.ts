@@ -26,3 +26,7 @@ export enum GmemFlag {
 export const GMEM_ATTRIBUTES = 0x100;
 /** Huge pages of 2 MiB are tried first (KVM_GUEST_MEMFD_ALLOW_HUGEPAGE of the first posting). */
 export const GMEM_HUGEPAGES = 0x200;
+
+/** Modes of fallocate(2), linux include/uapi/linux/falloc.h. */
+export const FALLOC_KEEP_SIZE = 1;
+export const FALLOC_PUNCH_HOLE = 2;

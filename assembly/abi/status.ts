@@ -73,6 +73,20 @@ export enum Step {
   Request = 7,
   /** The VMM's own system call on its mapping of gpa; `size` is the function code. */
   HostCall = 8,
+  /** A locked addition of `arg`; the sum is of what was there. */
+  Add = 9,
+  /** KVM_SET_USER_MEMORY_REGION2: slot `size` at gpa, of len bytes at hva `arg`. An Operands step comes behind it. */
+  SetRegion = 10,
+  /** KVM_GET_DIRTY_LOG of slot `size`; the sum is of its pages. */
+  GetDirtyLog = 11,
+  /** KVM_CLEAR_DIRTY_LOG of slot `size`: all bits of `len` pages from page `arg` on. */
+  ClearDirtyLog = 12,
+  /** KVM_SET_MEMORY_ATTRIBUTES of len bytes at gpa to `arg`; `size`: flags. */
+  SetAttributes = 13,
+  /** fallocate(2) of file `arg` in mode `size`, bytes from `gpa` on. */
+  Fallocate = 14,
+  /** Nothing by itself: flags `size`, file `len` and offset `gpa` of the SetRegion before it. */
+  Operands = 15,
 }
 export const STEP_SIZE = 64;
 

@@ -6,6 +6,10 @@
 // drops the upper bits of the number: hva and gfn of a page agree in the lower nine bits (regions are congruent modulo
 // 1 GiB), so both chunks behind such a table have one lock.
 //
+// Where pages of a file or of two slots have no such order, a VM has one lock for all of its chunks. It has so, too, in a
+// run of vCPU threads that change slots, memory attributes, dirty logs or files of guest_memfd (vcpu/threads.ts): all that
+// hangs on slots changes under that lock alone, and who looks at it holds it (linux: slots_lock, srcu, mmu_lock in one).
+//
 // A hugetlb page of 1 GiB is changed whole, so in a VM of such pages who locks one chunk locks all 512 of its GiB.
 import { SyncPoint } from '../abi/sync';
 import { LOCK_COUNT, LOCK_SIZE, LOCKS, RUN_MISSED, RUN_MISSED_OWNER, VM_HUGETLB_PAGES, VM_LOCK_FIRST, VM_LOCK_MASK } from './layout';
@@ -28,6 +32,27 @@ function lockOf(vm: usize, vpn: u64): usize {
 @inline
 function isGigantic(vm: usize): bool {
   return load<u32>(vm, VM_HUGETLB_PAGES) > 512;
+}
+
+/** Whether all chunks of the VM have one lock: only then its slots may change while threads run. */
+// @ts-ignore: decorator
+@inline
+export function hasOneLock(vm: usize): bool {
+  if (THREADS) return self != 0 && load<u32>(vm, VM_LOCK_MASK) == 0;
+  return false;
+}
+
+/** Where the VM has one lock, that one. Elsewhere nothing: what is looked at then does not change while threads run. */
+// @ts-ignore: decorator
+@inline
+export function oneLock(vm: usize): void {
+  if (hasOneLock(vm)) lock(lockOf(vm, 0));
+}
+
+// @ts-ignore: decorator
+@inline
+export function oneUnlock(vm: usize): void {
+  if (hasOneLock(vm)) unlock(lockOf(vm, 0));
 }
 
 /** The chunk of one page. */

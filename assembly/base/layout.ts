@@ -101,7 +101,7 @@ export const VM_OTHER_MAPS: usize = 32; // u32, the VMM's own mappings, which co
 export const VM_RAM: usize = 36; // u32, address of the VMM's map of RAM (memslot/ram.ts)
 export const VM_RAM_COUNT: usize = 40; // u32
 export const VM_LOCK_FIRST: usize = 44; // u32, lock of chunk 0 (base/chunk-lock.ts)
-export const VM_LOCK_MASK: usize = 48; // u32, which bits of a chunk's number choose its lock
+export const VM_LOCK_MASK: usize = 48; // u32, which bits of a chunk's number choose its lock, in this run of vCPU threads
 export const VM_PSC_TABLE: usize = 52; // thread, u32, paging-structure cache: leaf table of VM_PSC_TAG
 export const VM_PSC_TAG: usize = 56; // thread, u64, gfn >> 9, ~0 = none
 export const VM_MEMLOCK: usize = 64; // u64 bytes, ~0 = privileged
@@ -158,7 +158,7 @@ export const VM_SLOT_ORDER: usize = 836; // u32, address of the addresses of slo
 export const VM_SLOT_BY_VPN: usize = 840; // u32, the same by vpn
 export const VM_SLOT_COUNT: usize = 844; // u32
 export const VM_SLOT_ROOM: usize = 848; // u32, slots for which the orders have room
-export const VM_SLOT_GENERATION: usize = 852; // u32, changes of the slots so far
+export const VM_SEQUENCE: usize = 852; // u32, changes of the slots and ends of invalidations so far: a fault that began before them is refused
 export const VM_TYPE: usize = 856; // u32, 0 default, 1 software-protected: with memory attributes
 export const VM_GMEM_PROFILE: usize = 860; // u32, abi/kvm.ts GmemProfile
 export const VM_GFN_MAX: usize = 864; // u64, where guest-physical addresses end (MAXPHYADDR)
@@ -167,6 +167,7 @@ export const VM_DIRTY_SLOTS: usize = 876; // u32, slots with a dirty log
 export const VM_MANUAL_PROTECT: usize = 880; // u32, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2
 export const VM_PML: usize = 884; // u32, not 0: dirty logs by page-modification logging; 2: there has been one
 export const VM_INVALIDATING: usize = 888; // u32, mmu_invalidate_in_progress
+export const VM_LOCK_BITS: usize = 892; // u32, which bits may choose a lock, as the VM's slots and files lie
 export const VM_INVALID_FROM: usize = 896; // u64, the gfns that are being invalidated
 export const VM_INVALID_END: usize = 904; // u64
 export const VM_KVM_COUNTERS: usize = 912; // u64 × 8, KvmCounter; rare enough for all threads to share

@@ -65,14 +65,16 @@ export function fence(): void {
   }
 }
 
-/** Until vCPU `run` has left the guest window in which it is now, if it is in one. */
-export function waitWindow(run: usize): void {
+/** Until vCPU `run` has left the guest window in which it is now, if it is in one. Whether it was. */
+export function waitWindow(run: usize): bool {
   if (THREADS) {
-    if (run == self) return;
+    if (run == self) return false;
     const was = atomic.load<u32>(run + RUN_MODE);
-    if ((was & MODE_GUEST) == 0) return;
+    if ((was & MODE_GUEST) == 0) return false;
     while (atomic.load<u32>(run + RUN_MODE) == was) pause(run + RUN_MODE, was, SyncPoint.ZapWait);
+    return true;
   }
+  return false;
 }
 
 /** Until vCPU `run` is in no request. The device's state is such that it cannot begin a new one. */
@@ -92,9 +94,13 @@ export function waitRequests(vm: usize): void {
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) waitRequest(runOf(vm, cpu));
 }
 
-/** waitWindow for the vCPUs of `vm` whose bit is in `mask`. */
-export function waitWindows(vm: usize, mask: u32): void {
+/** waitWindow for the vCPUs of `vm` whose bit is in `mask`. Whether there was one to wait for. */
+export function waitWindows(vm: usize, mask: u32): bool {
+  let waited = false;
   if (THREADS) {
-    for (; mask != 0; mask &= mask - 1) waitWindow(runOf(vm, <u32>ctz(mask)));
+    for (; mask != 0; mask &= mask - 1) {
+      if (waitWindow(runOf(vm, <u32>ctz(mask)))) waited = true;
+    }
   }
+  return waited;
 }

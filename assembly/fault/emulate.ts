@@ -4,7 +4,7 @@
 // (__kvm_read_guest_page, __kvm_write_guest_page); recorded rules R9.3, R9.6, R9.8.
 import { MemFlag } from '../abi/kvm';
 import { Access, Status } from '../abi/status';
-import { VM_SLOT_GENERATION } from '../base/layout';
+import { VM_SEQUENCE } from '../base/layout';
 import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
 import { bytesCopy } from '../frames/bytes';
 import { dirtyReserve, isLogging } from '../memslot/dirty';
@@ -26,12 +26,12 @@ export function emulate(vm: usize, gpa: u64, data: usize, len: u32, access: i32)
   let changed: bool;
   // Slots may change until the page is locked: then what was looked up is looked up again.
   do {
-    const generation = load<u32>(vm, VM_SLOT_GENERATION);
+    const generation = load<u32>(vm, VM_SEQUENCE);
     const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
     if (slot == 0 || (write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0)) return Status.Mmio;
     const vpn = slotVpn(slot, gfn);
     chunkLock(vm, vpn);
-    changed = load<u32>(vm, VM_SLOT_GENERATION) != generation;
+    changed = load<u32>(vm, VM_SEQUENCE) != generation;
     status = changed ? Status.Mmio : copy(vm, slot, gpa, vpn, data, len, write);
     chunkUnlock(vm, vpn);
   } while (changed || (status == Status.Mmio && chunkMissed(attempts++)));

@@ -7,12 +7,11 @@ import { Access, RUN_FAULT_FLAGS, Status } from '../abi/status';
 import { VM_READ, VM_WRITE } from '../abi/vm-flags';
 import {
   HERE_CPU, HUGE_ZERO_PAGE, VM_ATTRIBUTES, VM_INVALID_END, VM_INVALID_FROM, VM_INVALIDATING, VM_MMIO_GFN, VM_PML,
-  VM_SLOT_GENERATION, ZERO_PAGE,
+  VM_SEQUENCE, ZERO_PAGE,
 } from '../base/layout';
 import { bitGet, bitSet } from '../base/bits';
-import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
+import { chunkLock, chunkMissed, chunkUnlock, hasOneLock, oneLock, oneUnlock } from '../base/chunk-lock';
 import { here, local, runOf } from '../base/thread';
-import { fence } from '../base/window';
 import { GIGANTIC, isGigantic } from '../frames/gigantic';
 import { GROUP } from '../frames/pool';
 import { gmemIsMixed, gmemIsPrivate } from '../gmem/bind';
@@ -31,6 +30,9 @@ import { hasTable, slatMap, slatMapHuge } from '../slat/map';
 import { close, count, countKvm, event, open } from '../trace/events';
 import { logWrite } from './dirty-bit';
 
+/** Slots have changed since the fault began. */
+const AGAIN = <Status>-1;
+
 /**
  * Make gfn's SLAT entry allow `access`. Ok: the walk will now succeed. Mmio: no slot (InternalError for a fetch), or a
  * write to a read-only one. Efault: the mapping forbids it. MemoryFault: gfn is private and there is no guest_memfd for
@@ -38,57 +40,49 @@ import { logWrite } from './dirty-bit';
  */
 export function resolve(vm: usize, gfn: u64, access: i32): Status {
   let status: Status;
-  // Slots may change until the page is locked: then all that was looked up with them is looked up again.
-  do {
-    const generation = load<u32>(vm, VM_SLOT_GENERATION);
-    const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
-    if (slot == 0) {
-      if (gmemIsPrivate(vm, 0, gfn)) return memoryFault(vm, KVM_MEMORY_EXIT_FLAG_PRIVATE);
-      if (access == Access.Fetch) return Status.InternalError;
-      store<u64>(local(vm), gfn, VM_MMIO_GFN);
-      fence();
-      if (load<u32>(vm, VM_SLOT_GENERATION) == generation) return Status.Mmio;
-      // Whoever changed the slots may have emptied this cache before it was filled.
-      store<u64>(local(vm), u64.MAX_VALUE, VM_MMIO_GFN);
-      status = AGAIN;
-      continue;
-    }
-    // Whatever the host has behind it (R9.2).
-    if (access == Access.Write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0) return Status.Mmio;
-    // A leaf that may be written may lack only its dirty bit: no violation, the processor sets that by itself.
-    status = Status.Retry;
-    if (access == Access.Write && load<u32>(vm, VM_PML) == PML_USED) status = setDirty(vm, gfn, slot, generation);
-    if (status == Status.Retry) status = violation(vm, gfn, access, slot, generation);
-  } while (status == AGAIN);
-  return status;
-}
-
-/** Slots have changed since they were looked up. */
-const AGAIN = <Status>-1;
-
-/** Retry: that is not all. */
-function setDirty(vm: usize, gfn: u64, slot: usize, generation: u32): Status {
-  const vpn = slotVpn(slot, gfn);
-  chunkLock(vm, vpn);
-  const status = load<u32>(vm, VM_SLOT_GENERATION) == generation ? logWrite(vm, gfn, slot) : AGAIN;
-  chunkUnlock(vm, vpn);
-  return status;
-}
-
-function violation(vm: usize, gfn: u64, access: i32, slot: usize, generation: u32): Status {
-  count(vm, Counter.SlatViolations);
-  const cause = open(EventKind.Violation, vm, access, gfn, 0, 0);
-  const vpn = slotVpn(slot, gfn);
-  let status: Status;
   let attempts: u32 = 0;
   do {
-    chunkLock(vm, vpn);
-    if (load<u32>(vm, VM_SLOT_GENERATION) != generation) status = AGAIN;
-    else if (isInvalidating(vm, gfn)) status = Status.Retry;
-    else status = mapPage(vm, gfn, vpn, slot, access == Access.Write);
-    chunkUnlock(vm, vpn);
-  } while (status == Status.OutOfMemory && chunkMissed(attempts++));
-  if (status == AGAIN || status == Status.Retry) countKvm(vm, KvmCounter.Retry);
+    // As KVM does, a fault begins with a look at how far changes are, and is begun anew when there was one since
+    // (linux: mmu_invalidate_retry). Where they can be, everything is looked up under the lock.
+    const sequence = load<u32>(vm, VM_SEQUENCE);
+    oneLock(vm);
+    if (load<u32>(vm, VM_SEQUENCE) == sequence) status = lookUp(vm, gfn, access);
+    else {
+      countKvm(vm, KvmCounter.Retry);
+      status = AGAIN;
+    }
+    oneUnlock(vm);
+  } while (status == AGAIN || (status == Status.OutOfMemory && chunkMissed(attempts++)));
+  return status;
+}
+
+function lookUp(vm: usize, gfn: u64, access: i32): Status {
+  const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
+  if (slot == 0) {
+    if (gmemIsPrivate(vm, 0, gfn)) return memoryFault(vm, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+    if (access == Access.Fetch) return Status.InternalError;
+    store<u64>(local(vm), gfn, VM_MMIO_GFN);
+    return Status.Mmio;
+  }
+  // Whatever the host has behind it (R9.2).
+  if (access == Access.Write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0) return Status.Mmio;
+  const vpn = slotVpn(slot, gfn);
+  const locked = hasOneLock(vm);
+  if (!locked) chunkLock(vm, vpn);
+  // A leaf that may be written may lack only its dirty bit: no violation, the processor sets that by itself.
+  let status = Status.Retry;
+  if (access == Access.Write && load<u32>(vm, VM_PML) == PML_USED) status = logWrite(vm, gfn, slot);
+  if (status == Status.Retry) status = violation(vm, gfn, access, slot, vpn);
+  if (!locked) chunkUnlock(vm, vpn);
+  return status;
+}
+
+function violation(vm: usize, gfn: u64, access: i32, slot: usize, vpn: u64): Status {
+  count(vm, Counter.SlatViolations);
+  const cause = open(EventKind.Violation, vm, access, gfn, 0, 0);
+  let status = Status.Retry;
+  if (isInvalidating(vm, gfn)) countKvm(vm, KvmCounter.Retry);
+  else status = mapPage(vm, gfn, vpn, slot, access == Access.Write);
   close(cause);
   return status;
 }
@@ -210,7 +204,10 @@ function fits(vm: usize, slot: usize, gfn: u64, at: u64, pages: u64): bool {
  * else MemoryFault, with the kind that the guest wants.
  */
 export function kindOf(vm: usize, gfn: u64, toPrivate: bool): Status {
+  oneLock(vm);
   const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
-  if (gmemIsPrivate(vm, slot, gfn) == toPrivate) return Status.Ok;
+  const isPrivate = gmemIsPrivate(vm, slot, gfn);
+  oneUnlock(vm);
+  if (isPrivate == toPrivate) return Status.Ok;
   return memoryFault(vm, toPrivate ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0);
 }

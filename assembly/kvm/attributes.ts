@@ -8,7 +8,7 @@ import { ATTRIBUTES_DEPTH, nextPrivate, nextShared } from '../memslot/attributes
 import { setChange, setReserve } from '../memslot/gfn-set';
 import { zapGfns } from '../memslot/notify';
 import { count, countKvm, event } from '../trace/events';
-import { slotsLock, slotsUnlock } from './region';
+import { slotsLock, slotsUnlock } from './lock';
 
 /** Whether attributes are kept per VM: by its type, and not where they are the file's. */
 export function hasAttributes(vm: usize): bool {

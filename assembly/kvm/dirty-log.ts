@@ -18,6 +18,7 @@ import { chunkOf } from '../mm/page-state';
 import { EPT_D, EPT_W, nextLevel2 } from '../slat/entry';
 import { slatProtect } from '../slat/protect';
 import { count, event } from '../trace/events';
+import { slotsLock, slotsUnlock } from './lock';
 
 /** A log for the slot: nothing in it, or all of it where it begins so. False without a page for a vCPU's own log. */
 export function logMake(vm: usize, slot: usize): bool {
@@ -173,4 +174,26 @@ export function dirtyClear(vm: usize, id: u32, first: u64, words: u32): Errno {
   }
   if (cleared != 0) event(EventKind.DirtyLog, vm, cleared, id, 1, 0);
   return Errno.OK;
+}
+
+/** KVM_GET_DIRTY_LOG for who wants to know no more than how many pages were in it. That many, or minus an errno. */
+export function dirtyTake(vm: usize, id: u32): i64 {
+  slotsLock(vm);
+  const errno = dirtyGet(vm, id);
+  const pages: i64 = errno == Errno.OK ? dirtyTaken(vm, id) : -(<i64>errno);
+  slotsUnlock(vm);
+  return pages;
+}
+
+/** KVM_CLEAR_DIRTY_LOG with all bits of the range. */
+export function dirtyClearAll(vm: usize, id: u32, first: u64, pages: u32): Errno {
+  slotsLock(vm);
+  let errno = dirtyClearable(vm, id, first, pages);
+  for (let done: u64 = 0; done < pages && errno == Errno.OK; done += <u64>SCRATCH_SIZE << 3) {
+    const words = <u32>min((pages - done + 63) >> 6, SCRATCH_SIZE >> 3);
+    memory.fill(SCRATCH, 0xff, <usize>words << 3);
+    errno = dirtyClear(vm, id, first + done, words);
+  }
+  slotsUnlock(vm);
+  return errno;
 }

@@ -4,12 +4,10 @@
 import { Errno } from '../abi/errno';
 import { EventKind, SlotChange } from '../abi/events';
 import { GmemProfile, KVM_MEM_MAX_NR_PAGES, MemFlag } from '../abi/kvm';
-import { rangeLock, rangeUnlock } from '../base/chunk-lock';
 import {
-  RUN_LOCAL, VM_CPUS, VM_GFN_MAX, VM_GMEM_PROFILE, VM_LOCK_MASK, VM_MMIO_GFN, VPN_BASE, VPN_LIMIT,
+  RUN_LOCAL, VM_CPUS, VM_GFN_MAX, VM_GMEM_PROFILE, VM_LOCK_BITS, VM_MMIO_GFN,
 } from '../base/layout';
 import { runOf, threaded } from '../base/thread';
-import { fence } from '../base/window';
 import { gmemBind, gmemSlotFlags } from '../gmem/bind';
 import { fileAt } from '../mm/file';
 import { isLogging, pmlFlushAll } from '../memslot/dirty';
@@ -20,18 +18,10 @@ import {
 } from '../memslot/table';
 import { event } from '../trace/events';
 import { logDrop, logMake, logStart, logStop } from './dirty-log';
+import { slotsLock, slotsUnlock } from './lock';
 
 /** Where user addresses end (TASK_SIZE_MAX). */
 const USER_END: u64 = (1 << 47) - 4096;
-
-/** All operations on slots, gfns and dirty logs exclude each other and all faults of the VM (slots_lock, mmu_lock). */
-export function slotsLock(vm: usize): void {
-  rangeLock(vm, VPN_BASE, VPN_LIMIT);
-}
-
-export function slotsUnlock(vm: usize): void {
-  rangeUnlock(vm, VPN_BASE, VPN_LIMIT);
-}
 
 /**
  * `slot` has the address space in its upper half. `file`: the guest_memfd, 0 where its fd is not open, 1 where it is another
@@ -173,20 +163,19 @@ function insert(vm: usize, slot: usize): void {
 /**
  * Whoever changes entries of a leaf table has the lock of a chunk (base/chunk-lock.ts): the same one for all of the table.
  * Two slots in one table share the locks of chunks that agree in the lower nine bits; where host-virtual addresses do not
- * agree with gfns there, or pages are a file's, the VM has one lock for all.
+ * agree with gfns there, or pages are a file's, the VM has one lock for all. What is so when threads start holds for their run.
  */
 function shareLocks(vm: usize, slot: usize): void {
   const base = load<u64>(slot, SLOT_BASE);
   const end = load<u64>(slot, SLOT_END);
-  if (load<u32>(slot, SLOT_FILE) != 0 || ((base ^ load<u64>(slot, SLOT_VPN)) & 511) != 0) store<u32>(vm, 0, VM_LOCK_MASK);
+  if (load<u32>(slot, SLOT_FILE) != 0 || ((base ^ load<u64>(slot, SLOT_VPN)) & 511) != 0) store<u32>(vm, 0, VM_LOCK_BITS);
   else if (slotsOverlap(vm, slot, base & ~(<u64>511), (end + 511) & ~(<u64>511))) {
-    store<u32>(vm, load<u32>(vm, VM_LOCK_MASK) & 511, VM_LOCK_MASK);
+    store<u32>(vm, load<u32>(vm, VM_LOCK_BITS) & 511, VM_LOCK_BITS);
   }
 }
 
 /** What vCPUs remember to be no RAM may be some now (linux: vcpu->arch.mmio_gen). */
 function forgetMmio(vm: usize): void {
-  fence();
   store<u64>(vm, u64.MAX_VALUE, VM_MMIO_GFN);
   if (!threaded()) return;
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) {

@@ -11,7 +11,7 @@
 // │ addresses of slots u32, by gfn; the same by first vpn                                 │
 // ╘═══════════════════════════════════════════════════════════════════════════════════════╛
 // The file's pages are numbered as in mm/file.ts. `dirty` is the root of the set of dirty pages (gfn-set.ts).
-import { VM_SLOT_BY_VPN, VM_SLOT_COUNT, VM_SLOT_GENERATION, VM_SLOT_IDS, VM_SLOT_ORDER, VM_SLOT_ROOM } from '../base/layout';
+import { VM_SEQUENCE, VM_SLOT_BY_VPN, VM_SLOT_COUNT, VM_SLOT_IDS, VM_SLOT_ORDER, VM_SLOT_ROOM } from '../base/layout';
 import { max } from '../base/math';
 import { arenaGet, arenaGetContiguous, arenaPutContiguous } from '../frames/arena';
 
@@ -227,9 +227,9 @@ export function slotRemove(vm: usize, slot: usize): void {
   slotsChanged(vm);
 }
 
-/** Whoever has looked up a slot, or that there is none, looks again (linux: memslots generation). */
+/** Whoever has looked up a slot, or that there is none, looks again (linux: memslots generation, mmu_invalidate_seq). */
 function slotsChanged(vm: usize): void {
-  store<u32>(vm, load<u32>(vm, VM_SLOT_GENERATION) + 1, VM_SLOT_GENERATION);
+  store<u32>(vm, load<u32>(vm, VM_SEQUENCE) + 1, VM_SEQUENCE);
 }
 
 function put(order: usize, n: u32, place: u32, slot: usize): void {

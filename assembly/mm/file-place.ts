@@ -4,7 +4,7 @@
 //
 // ╒═ VMA_NAME, u64 ═ upper 44 bits, signed: vpn of the page that is VPN_BASE in the file ═╤═ lower 20: file / 4096 ═╕
 // ╞═ place, 16 bytes, in the file's page ═ 0 that vpn i64 ═╤═ 8 pages mapped there u64 ═══════════════════════════╡
-import { HOST_FILES, RUN_VMA_ASIDE, VM_LOCK_MASK, VPN_BASE } from '../base/layout';
+import { HOST_FILES, RUN_VMA_ASIDE, VM_LOCK_BITS, VPN_BASE } from '../base/layout';
 import { bitGet } from '../base/bits';
 import { self } from '../base/thread';
 import { FILE_HOME, FILE_NEXT, FILE_PLACES, fileAt, fileEnd, fileOwner } from './file';
@@ -64,7 +64,7 @@ export function fileMap(name: u64, pages: u64): bool {
   }
   store<u64>(p, load<u64>(p, 8) + pages, 8);
   if (load<u64>(file, FILE_HOME) == 0) store<u64>(file, place, FILE_HOME);
-  if (place != load<u64>(file, FILE_HOME) || (place & 511) != 0) store<u32>(fileOwner(file), 0, VM_LOCK_MASK);
+  if (place != load<u64>(file, FILE_HOME) || (place & 511) != 0) store<u32>(fileOwner(file), 0, VM_LOCK_BITS);
   return true;
 }
 

@@ -15,7 +15,7 @@
 //
 // Page 0 of a file has the number VPN_BASE + first here. Home is its first place. RAM that is a file is mapped congruent:
 // `first` is chosen so that a chunk of the file is a chunk of its home, and who has the lock of the one has the other.
-// A VM that maps a file in a second place, or not congruent, has one lock for all of its chunks (VM_LOCK_MASK 0).
+// A VM that maps a file in a second place, or not congruent, has one lock for all of its chunks (VM_LOCK_BITS 0).
 //
 // In a file's chunk Backed = in memory, Zero = in memory, of zeros, and not up to date: allocated by fallocate and not
 // used yet, so nobody sees a page there. VM_RSS: pages in memory; VM_SWAP: swapped. Both are blocks, the rest is holes.

@@ -2,7 +2,7 @@
 // can always be dropped (linux: kvm_mmu_zap_all, the MMU shrinker); page state and VMAs cannot.
 import { HOST_ARENA, HOST_VM_COUNT, VM_BASE, VM_SIZE, VM_SLOT_COUNT } from '../base/layout';
 import { Counter, EventKind } from '../abi/events';
-import { chunkTry, chunkUntry } from '../base/chunk-lock';
+import { chunkTry, chunkUntry, hasOneLock } from '../base/chunk-lock';
 import { min } from '../base/math';
 import { threaded } from '../base/thread';
 import { SLOT_BASE, SLOT_END, slotAt, slotVpn } from '../memslot/table';
@@ -27,6 +27,9 @@ export function slatMakeRoom(): void {
 /** While threads run: the leaf tables of chunks that nobody else is at work on. The tables above stay. */
 function zapOthers(vm: usize): u64 {
   let zapped: u64 = 0;
+  // Where slots may change meanwhile, nobody does that now, or there is nothing to be had.
+  const all = hasOneLock(vm) ? chunkTry(vm, 0) : 2;
+  if (all == 0) return 0;
   for (let n: u32 = 0, slots = load<u32>(vm, VM_SLOT_COUNT); n < slots; n++) {
     const slot = slotAt(vm, n);
     const end = load<u64>(slot, SLOT_END);
@@ -41,6 +44,7 @@ function zapOthers(vm: usize): u64 {
       gfn = nextLevel2(vm, next, end);
     }
   }
+  chunkUntry(vm, 0, all);
   return zapped;
 }
 

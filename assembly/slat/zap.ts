@@ -5,12 +5,14 @@
 // entry of the same table (base/window.ts). A vCPU that never used a leaf of the table is not even looked at.
 //
 // A leaf of 2 MiB or 1 GiB of which a part is zapped goes whole, as in KVM; what is left of it is mapped again when it is used.
+import { KvmCounter } from '../abi/events';
 import { VM_MAPPED, VM_MAPPED_HUGE, VM_ROOT, VM_TREE_LOCK } from '../base/layout';
 import { lock, unlock } from '../base/lock';
 import { min } from '../base/math';
 import { add, THREADS, threaded } from '../base/thread';
 import { fence, waitWindows } from '../base/window';
 import { EPT_HUGE, EPT_RWX, entryTable, GFN_LIMIT, isTable, leafEntry, leafTable, level2Entry, tableCount, tableUsers } from './entry';
+import { countKvm } from '../trace/events';
 import { addEntries, publish, tableFree } from './map';
 
 /** Zap [from, to). Returns how many present leaf entries were dropped. */
@@ -132,11 +134,11 @@ function unlink(vm: usize, table: usize, p: usize, child: usize): void {
   tableFree(vm, child);
 }
 
-/** Leaf entries of `table` have just been dropped: wait for the accesses that may have found them. */
+/** Leaf entries of `table` have just been dropped: wait for the accesses that may have found them (linux: kvm_flush_remote_tlbs). */
 export function settle(vm: usize, table: usize): void {
   if (THREADS) {
     fence();
-    waitWindows(vm, atomic.load<u32>(tableUsers(table)));
+    if (waitWindows(vm, atomic.load<u32>(tableUsers(table)))) countKvm(vm, KvmCounter.RemoteFlush);
   }
 }
 

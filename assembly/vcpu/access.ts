@@ -6,6 +6,7 @@ import {
   Status,
 } from '../abi/status';
 import { HERE_CPU, HERE_PIN_VM, HERE_PIN_VPN, VM_ID, VM_MMIO_GFN } from '../base/layout';
+import { hasOneLock, oneLock, oneUnlock } from '../base/chunk-lock';
 import { here, local } from '../base/thread';
 import { isDoorbell, mmioRead, mmioWrite } from '../bus/mmio';
 import { doorbell } from '../device/pvmemcontrol/registers';
@@ -14,7 +15,7 @@ import { emulate } from '../fault/emulate';
 import { kindOf, resolve } from '../fault/resolve';
 import { slotOf, slotVpn } from '../memslot/table';
 import { EPT_R, EPT_WRITE, EPT_X, entryTable, GFN_LIMIT, leafEntry } from '../slat/entry';
-import { inWindow, MODE_GUEST, mode } from '../base/window';
+import { inWindow, MODE_GUEST, mode, modeOnce } from '../base/window';
 import { close, count, countKvm, event, open } from '../trace/events';
 
 // @ts-ignore: decorator
@@ -254,7 +255,14 @@ function emulateBoth(run: usize, vm: usize, gpa: u64, n: u32, next: u64, m: u32,
 
 /** Reclaim leaves the page at gpa alone: its translation is held while that of the next page is made. */
 function pin(vm: usize, gpa: u64): void {
-  store<u64>(here(), slotVpn(slotOf(vm, gpa >> 12), gpa >> 12), HERE_PIN_VPN);
+  // In a guest window nothing is locked. Whether the translation has stayed is looked at later anyway.
+  if (hasOneLock(vm)) mode(0);
+  oneLock(vm);
+  const slot = slotOf(vm, gpa >> 12);
+  const vpn = slot == 0 ? 0 : slotVpn(slot, gpa >> 12);
+  oneUnlock(vm);
+  modeOnce(MODE_GUEST);
+  store<u64>(here(), vpn, HERE_PIN_VPN);
   store<u32>(here(), load<u32>(vm, VM_ID) + 1, HERE_PIN_VM);
 }
 

@@ -7,11 +7,17 @@
 // ╘════════════════════════════════════════════════════════════════════════════════════╛
 // Round r is at gpa + (r × advance mod span); span 0: no end. failures, last and sum are results: rounds whose status
 // or errno was not 0, that of the last round, and the sum of loaded values, pages or bytes done.
+// What a kind takes of these words: abi/status.ts Step.
 import { Access, RUN_BUFFER, RUN_DRIVER_BUFFER, RUN_DRIVER_DOORBELL, RUN_DRIVER_REGISTER, RUN_STATUS, RUN_VALUE, RUN_VM, Step } from '../abi/status';
 import { Errno } from '../abi/errno';
 import { hostCall } from '../device/pvmemcontrol/request';
 import { ramOf, ramVpn } from '../memslot/ram';
+import { dirtyClearAll, dirtyTake } from '../kvm/dirty-log';
+import { setMemoryAttributes } from '../kvm/attributes';
+import { setMemoryRegion } from '../kvm/region';
+import { fallocate } from '../mm/fallocate';
 import { vcpuLoad, vcpuStore } from './access';
+import { vcpuAdd } from './locked';
 import { vcpuFill, vcpuRequest, vcpuTouch, vcpuVerify } from './loops';
 
 const SIZE: usize = 4;
@@ -75,6 +81,35 @@ function step(run: usize, p: usize, gpa: u64): u32 {
       if (region == 0) return Errno.EINVAL;
       return hostCall(vm, size, (ramVpn(region, gpa >> 12) << 12) | (gpa & 4095), len, arg);
     }
+    case Step.Add:
+      return result(p, vcpuAdd(run, gpa, size, arg), load<u64>(run, RUN_VALUE));
+    case Step.Operands:
+      return Errno.OK;
+    default:
+      return call(load<u32>(run, RUN_VM), p, gpa);
+  }
+}
+
+/** What the vCPU's VMM thread asks of the kernel between two entries of its guest. */
+function call(vm: usize, p: usize, gpa: u64): u32 {
+  const size = load<u32>(p, SIZE);
+  const len = load<u64>(p, LEN);
+  const arg = load<u64>(p, ARG);
+  switch (load<u32>(p)) {
+    case Step.SetRegion: {
+      const more = p + STEP;
+      return setMemoryRegion(vm, false, size, load<u32>(more, SIZE), gpa, len, arg, <usize>load<u64>(more, LEN), load<u64>(more, GPA));
+    }
+    case Step.GetDirtyLog: {
+      const pages = dirtyTake(vm, size);
+      return pages < 0 ? <u32>-pages : result(p, Errno.OK, pages);
+    }
+    case Step.ClearDirtyLog:
+      return dirtyClearAll(vm, size, arg, <u32>len);
+    case Step.SetAttributes:
+      return setMemoryAttributes(vm, gpa, len, arg, size);
+    case Step.Fallocate:
+      return arg == 0 ? Errno.EBADF : fallocate(<usize>arg, size, gpa, len);
     default:
       return Errno.EINVAL;
   }

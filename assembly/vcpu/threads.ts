@@ -5,7 +5,7 @@ import { RUN_PROGRAM } from '../abi/status';
 import {
   EVENTS, HERE_CAUSE, HERE_CPU, HERE_EVENT_SEQ, HERE_PIN_VM, HERE_RING, HOST_ARENA, HOST_EVENT_SEQ, HOST_EVENTS_ON,
   HOST_TABLES, RUN_EVENTS, RUN_HERE, RUN_LOCAL, RUN_MODE, TABLE_SIZE, VM_BUF_CONN, VM_BUF_VPN, VM_COUNTERS, VM_CPUS, VM_HUGE_TAG, VM_HUGETLB, VM_LAZY, VM_LOCAL_END,
-  VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_MEMORY, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_MEMORY_SWAP, VM_SWAP, VM_VMA_HIT_PAGES,
+  VM_LOCK_BITS, VM_LOCK_MASK, VM_LOCKED_VM, VM_MAPPED, VM_MAPPED_HUGE, VM_MEMORY, VM_MMIO_GFN, VM_PSC_TAG, VM_RSS, VM_MEMORY_SWAP, VM_SWAP, VM_VMA_HIT_PAGES,
 } from '../base/layout';
 import { Counter } from '../abi/events';
 import { runOf } from '../base/thread';
@@ -17,8 +17,12 @@ import { vmaCarve, vmaGather } from '../mm/regions';
 
 const RING_PAGES: u32 = (THREAD_EVENTS * EVENT_SIZE) >> 12;
 
-/** The vCPU threads of `vm` may start. False, nothing changed that counts, when there is no metadata page for them. */
-export function threadsStart(vm: usize): bool {
+/**
+ * The vCPU threads of `vm` may start. `kvm`: they will change slots, attributes, dirty logs or files of guest_memfd, for
+ * which they have one lock in this run. False, nothing changed that counts, when there is no metadata page for them.
+ */
+export function threadsStart(vm: usize, kvm: bool): bool {
+  store<u32>(vm, kvm ? 0 : load<u32>(vm, VM_LOCK_BITS), VM_LOCK_MASK);
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) if (!threadStart(runOf(vm, cpu), cpu)) return false;
   // What one thread of control remembers is not for several.
   store<u64>(vm, u64.MAX_VALUE, VM_PSC_TAG);
@@ -37,12 +41,14 @@ function forgetUsers(): void {
   for (const end = p + <usize>poolBumped(HOST_ARENA) * TABLE_SIZE; p < end; p += TABLE_SIZE) store<u32>(p, 0);
 }
 
+/** The page for a vCPU's program, made when first asked for; 0 without metadata. */
+export function programPage(run: usize): usize {
+  if (load<u32>(run, RUN_PROGRAM) == 0) store<u32>(run, <u32>arenaGet(), RUN_PROGRAM);
+  return load<u32>(run, RUN_PROGRAM);
+}
+
 function threadStart(run: usize, cpu: u32): bool {
-  if (load<u32>(run, RUN_PROGRAM) == 0) {
-    const page = arenaGet();
-    if (page == 0) return false;
-    store<u32>(run, <u32>page, RUN_PROGRAM);
-  }
+  if (programPage(run) == 0) return false;
   if (load<u32>(HOST_EVENTS_ON) != 0 && load<u32>(run, RUN_EVENTS) == 0) {
     const ring = arenaGetContiguous(RING_PAGES);
     if (ring == 0) return false;
@@ -67,6 +73,7 @@ function threadStart(run: usize, cpu: u32): bool {
 
 /** The vCPU threads of `vm` have ended: what they counted and kept goes to the VM and the host. */
 export function threadsFold(vm: usize): void {
+  store<u32>(vm, load<u32>(vm, VM_LOCK_BITS), VM_LOCK_MASK);
   vmaGather(vm);
   mapsFold(vm);
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) {

@@ -51,6 +51,7 @@ struct result first_touch(uint64_t mib);
 struct result zero_pages(uint64_t kib, uint64_t passes);
 struct result dontneed_huge(uint64_t mib);
 struct result zero_huge(uint64_t mib);
+struct result punch(uint64_t kib, uint64_t n);
 struct result copy(const char *what, uint64_t kib);
 struct result ksm_scan(uint64_t nth, uint64_t pages);
 struct result walk(const char *kind, uint64_t pages, uint64_t stride, uint64_t n);

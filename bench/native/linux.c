@@ -1,9 +1,12 @@
-// Linux's own calls on guest RAM, and the C library's memset. Reference: madvise(2), mprotect(2).
+// Linux's own calls on guest RAM, and the C library's memset. Reference: madvise(2), mprotect(2), fallocate(2).
 #include "control.h"
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static void die(const char *what) {
   perror(what);
@@ -101,6 +104,24 @@ struct result first_touch(uint64_t mib) {
   double start = begin(CPU);
   touch(ram, mib * MIB);
   return (struct result){since(CPU, start) / (double)(mib * MIB / PAGE), failed};
+}
+
+// Holes in a memfd that is mapped and of which every page was written: `n` ranges of that many KiB, one by one.
+struct result punch(uint64_t kib, uint64_t n) {
+  size_t bytes = kib * KIB * n;
+  int fd = memfd_create("bench", 0);
+  if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0) die("memfd_create");
+  uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (p == MAP_FAILED) die("mmap");
+  touch(p, bytes);
+  uint64_t failed = 0;
+  double start = begin(WALL);
+  for (uint64_t i = 0; i < n; i++)
+    failed += fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, (off_t)(i * kib * KIB), (off_t)(kib * KIB)) != 0;
+  double ns = since(WALL, start) / (double)n;
+  munmap(p, bytes);
+  close(fd);
+  return (struct result){ns, failed};
 }
 
 void zero_page(uint8_t *page) {

@@ -28,6 +28,7 @@ int control(const char *line, struct result *r) {
   else if (!strcmp(name, "first-touch")) *r = first_touch(a);
   else if (!strcmp(name, "zero-pages")) *r = zero_pages(a, b);
   else if (!strcmp(name, "dontneed-huge")) *r = dontneed_huge(a);
+  else if (!strcmp(name, "punch")) *r = punch(a, b);
   else if (!strcmp(name, "zero-huge")) *r = zero_huge(a);
   else if (!strcmp(name, "ksm-scan")) *r = ksm_scan(a, b);
   else if (!strcmp(name, "mixed")) *r = mixed(a);

@@ -78,7 +78,7 @@ export class Crew {
    */
   async run(members, program, rounds) {
     const { core, vm } = this;
-    if (core.x.threadsStart(vm.ptr) === 0) throw new Error('no room for vCPU threads');
+    if (core.x.threadsStart(vm.ptr, 0) === 0) throw new Error('no room for vCPU threads');
     this.#arrived[0] = 0;
     const programs = members.map((cpu) => ({ cpu, steps: program(cpu), at: this.#programPage(cpu) }));
     for (const { at, steps } of programs) this.#write(at, steps);

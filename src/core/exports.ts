@@ -42,9 +42,12 @@ export interface CoreExports {
   /** This instance acts for the vCPU of `run` from now on; 0 for nobody (the main thread). */
   threadAttach(run: Ptr): void;
   /** Before vCPU threads of the VM run; 0: no metadata room. */
-  threadsStart(vm: Ptr): number;
+  /** `kvm`: they will make KVM's calls about memory. */
+  threadsStart(vm: Ptr, kvm: number): number;
   /** After all of them have ended. */
   threadsFold(vm: Ptr): void;
+  /** The page for a vCPU's program; 0: no metadata room. */
+  programPage(run: Ptr): Ptr;
   vcpuProgram(run: Ptr, at: Ptr, steps: number, rounds: number): number;
   vcpuLoad(run: Ptr, gpa: bigint, size: number, access: number): number;
   vcpuStore(run: Ptr, gpa: bigint, size: number, value: bigint): number;
@@ -157,10 +160,7 @@ export interface CoreExports {
   fileSetSize(file: Ptr, size: bigint): void;
   /** The same with what ftruncate does to pages. */
   fileResize(file: Ptr, size: bigint): void;
-  /** Holes in bytes [offset, end). */
-  filePunchBytes(file: Ptr, offset: bigint, end: bigint): void;
-  /** Pages [first, end) are allocated; 0: no memory. */
-  fileAllocate(file: Ptr, first: bigint, end: bigint): number;
+  fallocate(file: Ptr, mode: number, offset: bigint, length: bigint): number;
   /** Linear-memory address of the page with byte `offset`, 0 without memory. */
   fileBytes(file: Ptr, offset: bigint, write: number): Ptr;
   fileSeek(file: Ptr, offset: bigint, end: bigint, data: number): bigint;

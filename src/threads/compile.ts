@@ -1,12 +1,14 @@
 // Programs as callers write them to ops. Everything that can be wrong is found here, before a vCPU has moved.
 import { Func } from '../../assembly/abi/pvmemcontrol.ts';
 import { gpa as gpaOf, hex } from '../address.ts';
+import type { Ptr } from '../core/exports.ts';
 import { SlatboxError } from '../errors.ts';
 import { requestCode } from '../guest/requests.ts';
 import { checkedSize } from '../guest/vcpu.ts';
 import { parseInteger, parseSize } from '../size.ts';
 import type { AbiName, MemoryKind } from '../types.ts';
-import type { Op, ProgramOp, RepeatOp } from './ops.ts';
+import type { Files } from '../vmm/files.ts';
+import type { CallKind, Op, ProgramOp, RepeatOp } from './ops.ts';
 import type { Program, ProgramStep, RepeatStep } from './program.ts';
 
 type Args = Readonly<Record<string, unknown>>;
@@ -43,6 +45,14 @@ const ARGUMENTS: Readonly<Record<string, readonly [needed: readonly string[], mo
   write: [['gpa', 'bytes']],
   request: [['func', 'gpa', 'len'], ['arg']],
   vmm: [['call', 'gpa', 'len'], ['arg']],
+  setUserMemoryRegion2: [
+    ['slot', 'flags', 'guestPhysAddr', 'memorySize', 'userspaceAddr'],
+    ['guestMemfd', 'guestMemfdOffset'],
+  ],
+  setMemoryAttributes: [['address', 'size', 'attributes'], ['flags']],
+  getDirtyLog: [['slot']],
+  clearDirtyLog: [['slot', 'firstPage', 'numPages']],
+  fallocate: [['fd', 'mode', 'offset', 'length']],
   repeat: [
     ['times', 'steps'],
     ['advance', 'span'],
@@ -52,16 +62,21 @@ const ARGUMENTS: Readonly<Record<string, readonly [needed: readonly string[], mo
 const REQUEST: (typeof ARGUMENTS)[string] = [['gpa', 'len'], ['arg']];
 
 /** SlatboxError SLB-010, SLB-022, SLB-023, SLB-054. */
-export function compile(programs: readonly Program[], cpus: number, abi: AbiName): ProgramOp[][] {
+export function compile(
+  programs: readonly Program[],
+  cpus: number,
+  abi: AbiName,
+  files: Files,
+): ProgramOp[][] {
   if (programs.length > cpus) {
     throw new SlatboxError('SLB-023', `${programs.length} programs`, `this VM has ${cpus} vCPUs: one each`);
   }
-  return programs.map((program) => program.map((step) => compileStep(step, abi)));
+  return programs.map((program) => program.map((step) => compileStep(step, abi, files)));
 }
 
-function compileStep(step: ProgramStep, abi: AbiName): ProgramOp {
+function compileStep(step: ProgramStep, abi: AbiName, files: Files): ProgramOp {
   const { kind, args } = parts(step);
-  if (kind !== 'repeat') return compilePlain(kind, args, abi);
+  if (kind !== 'repeat') return compilePlain(kind, args, abi, files);
   const { times, advance, span, steps } = (step as RepeatStep).repeat;
   if (!Number.isInteger(times) || times < 0 || times > MAX_TIMES) {
     throw wrong(`repeat: times is ${times}`, 'a whole number below 2^32');
@@ -74,11 +89,11 @@ function compileStep(step: ProgramStep, abi: AbiName): ProgramOp {
     ops: steps.map((inside) => {
       const { kind: plain, args: its } = parts(inside);
       if (plain === 'repeat') throw wrong('a repeat in a repeat', 'one level: more rounds, or more steps');
-      return compilePlain(plain, its, abi);
+      return compilePlain(plain, its, abi, files);
     }),
   };
-  const adds = repeat.ops.find((op) => op.kind === 'fetchAdd');
-  if (adds && (repeat.advance % BigInt(adds.size) !== 0n || repeat.span % BigInt(adds.size) !== 0n)) {
+  const moves = repeat.advance | repeat.span;
+  if (repeat.ops.some(({ kind: k, size }) => k === 'fetchAdd' && moves % BigInt(size) !== 0n)) {
     throw new SlatboxError('SLB-022', 'a fetchAdd that advances', 'by multiples of its size');
   }
   return repeat;
@@ -99,7 +114,9 @@ function parts(step: ProgramStep): { kind: string; args: Args } {
   return { kind, args: args as Args };
 }
 
-function compilePlain(kind: string, args: Args, abi: AbiName): Op {
+function compilePlain(kind: string, args: Args, abi: AbiName, files: Files): Op {
+  const call = compileCall(kind, args, files);
+  if (call) return call;
   const func = FUNCS.get(kind);
   const common = {
     gpa: gpaOf((args.gpa ?? 0) as Number64),
@@ -115,9 +132,9 @@ function compilePlain(kind: string, args: Args, abi: AbiName): Op {
   if (func !== undefined) return { ...common, kind: 'named', func: BigInt(requestCode(abi, func)) };
   if (kind === 'request') return { ...common, kind: 'raw', func: number64(args.func, 'func') };
   if (kind === 'vmm') {
-    const call = FUNCS.get(args.call as string);
-    if (!call) throw wrong(`vmm: there is no call ${args.call}`, [...FUNCS.keys()].slice(1).join(', '));
-    return { ...common, kind, func: BigInt(call) };
+    const request = FUNCS.get(args.call as string);
+    if (!request) throw wrong(`vmm: there is no call ${args.call}`, [...FUNCS.keys()].slice(1).join(', '));
+    return { ...common, kind, func: BigInt(request) };
   }
   if (kind === 'fetchAdd' && common.gpa % BigInt(common.size) !== 0n) {
     throw new SlatboxError('SLB-022', `a fetchAdd at ${hex(common.gpa)}`, 'a multiple of its size');
@@ -137,6 +154,44 @@ function compilePlain(kind: string, args: Args, abi: AbiName): Op {
 function memoryKind(value: unknown): MemoryKind {
   if (value === 'private' || value === 'shared') return value;
   throw wrong(`as: ${value}`, 'private or shared');
+}
+
+/** What the VMM's own thread asks of the kernel: what is wrong with it is an errno, when it runs. */
+function compileCall(kind: string, args: Args, files: Files): Op | undefined {
+  const op = (kind: CallKind, gpa: unknown, len: unknown, value: bigint, func: unknown): Op => ({
+    kind,
+    gpa: BigInt.asUintN(64, parseInteger((gpa ?? 0) as Number64, kind)),
+    len: BigInt.asUintN(64, parseInteger((len ?? 0) as Number64, kind)),
+    size: 8,
+    value,
+    byte: 0,
+    isWrite: false,
+    bytes: new Uint8Array(),
+    func: BigInt.asUintN(32, parseInteger((func ?? 0) as Number64, kind)),
+  });
+  const value = (key: string): bigint => BigInt.asUintN(64, parseInteger(args[key] as Number64, key));
+  const file = (fd: unknown): Ptr => (fd === undefined ? 0 : (files.get(fd as number)?.ptr ?? 0));
+  switch (kind) {
+    case 'setUserMemoryRegion2':
+      return {
+        ...op('region', args.guestPhysAddr, args.memorySize, value('userspaceAddr'), args.slot),
+        more: {
+          flags: Number(args.flags) >>> 0,
+          file: file(args.guestMemfd),
+          offset: BigInt.asUintN(64, parseInteger((args.guestMemfdOffset ?? 0) as Number64, kind)),
+        },
+      };
+    case 'setMemoryAttributes':
+      return op('attributes', args.address, args.size, value('attributes'), args.flags);
+    case 'getDirtyLog':
+      return op('dirtyLog', 0, 0, 0n, args.slot);
+    case 'clearDirtyLog':
+      return op('clearLog', 0, args.numPages, value('firstPage'), args.slot);
+    case 'fallocate':
+      return op('fallocate', args.offset, args.length, BigInt(file(args.fd)), args.mode);
+    default:
+      return undefined;
+  }
 }
 
 function number64(value: unknown, what: string): bigint {

@@ -9,6 +9,7 @@ import { failed } from '../guest/requests.ts';
 import { Buf } from '../guest/uapi.ts';
 import { Vcpu } from '../guest/vcpu.ts';
 import type { Response } from '../types.ts';
+import { engineCall } from './encode.ts';
 import type { Op, ProgramOp, RepeatOp } from './ops.ts';
 import { gpaInRound } from './ops.ts';
 import type { PlainStep, ProgramResult, RepeatEnd, ResultOf } from './program.ts';
@@ -86,6 +87,15 @@ export class Lane {
         return vcpu.write(gpa, op.bytes);
       case 'vmm':
         return this.#hostCall(op, gpa);
+      case 'dirtyLog': {
+        const { errno, sum } = engineCall(this.#core, vcpu.run, op);
+        return { errno, pages: Number(sum) };
+      }
+      case 'region':
+      case 'clearLog':
+      case 'attributes':
+      case 'fallocate':
+        return engineCall(this.#core, vcpu.run, { ...op, gpa }).errno;
       case 'raw':
         return this.#request(op, gpa);
       case 'named': {

@@ -6,7 +6,7 @@ import { SlatboxError } from '../errors.ts';
 import { createGate } from './gate.ts';
 import type { LaneDriver } from './lane.ts';
 import type { FromThread } from './messages.ts';
-import type { ProgramOp } from './ops.ts';
+import { isCall, type ProgramOp, plainOps } from './ops.ts';
 import type { ProgramResult } from './program.ts';
 import { spawnThread, type Thread } from './spawn.ts';
 
@@ -50,10 +50,10 @@ export class ThreadPool {
       core.allow();
       throw error;
     });
-    if (x.threadsStart(this.#vm) === 0) {
+    const kvm = programs.some((ops) => plainOps(ops).some(isCall));
+    if (x.threadsStart(this.#vm, kvm ? 1 : 0) === 0) {
       core.allow();
-      const hint = 'give the host more memory';
-      throw new SlatboxError('SLB-025', 'no room for what the threads keep for themselves', hint);
+      throw noRoom();
     }
     const ended = new Promise<Results[]>((resolve, reject) => {
       this.#run = { working: new Set(cpus), results: programs.map(() => []), resolve, reject };
@@ -138,6 +138,13 @@ export class ThreadPool {
     void member?.end();
   }
 }
+
+export const noRoom = (): SlatboxError =>
+  new SlatboxError(
+    'SLB-025',
+    'no room for what the threads keep for themselves',
+    'give the host more memory',
+  );
 
 const busy = (): SlatboxError =>
   new SlatboxError('SLB-051', 'the vCPUs are running', 'await the promise of `run` before anything else');

@@ -3,6 +3,7 @@
 import type { Func } from '../../assembly/abi/pvmemcontrol.ts';
 import type { AccessSize } from '../guest/vcpu.ts';
 import type { Access, AddressLike, Exit, LoopEnd, MemoryKind, Response, Size, Verified } from '../types.ts';
+import type { MemoryAttributes, MemoryRegion2 } from '../vmm/kvm.ts';
 
 /** `dontneed`, `mprotectNone`, …: the fifteen requests. */
 export type RequestMethod = Uncapitalize<keyof typeof Func>;
@@ -43,6 +44,24 @@ type Requests = { readonly [R in Exclude<RequestMethod, 'info'>]: RequestArgs } 
 interface Calls {
   /** The VMM's own system call, from this thread, on its mapping of guest memory: what the request would lead to. */
   readonly vmm: RequestArgs & { readonly call: Exclude<RequestMethod, 'info'> };
+  /** The VMM's calls of KVM, as in `vm.kvm`, and of its files. In a repeat what is added to a gpa is added to these addresses, too. */
+  readonly setUserMemoryRegion2: MemoryRegion2;
+  readonly setMemoryAttributes: MemoryAttributes;
+  /** How many pages were in the log. */
+  readonly getDirtyLog: { readonly slot: number };
+  /** All bits of the range. */
+  readonly clearDirtyLog: {
+    readonly slot: number;
+    readonly firstPage: number | bigint;
+    readonly numPages: number;
+  };
+  /** `mode`: 1 KEEP_SIZE, 2 PUNCH_HOLE. In bytes. */
+  readonly fallocate: {
+    readonly fd: number;
+    readonly mode: number;
+    readonly offset: Size;
+    readonly length: Size;
+  };
 }
 type Steps = Accesses & Requests & Calls;
 
@@ -69,7 +88,7 @@ export interface Tally {
   readonly failures: number;
   /** Of the last round: the exit of an access, the errno of a request or call by name; undefined when it was well. */
   readonly last: string | undefined;
-  /** Modulo 2^64: loaded values; pages touched; bytes that fill stored or that verify found as they should be. Else 0. */
+  /** Modulo 2^64: loaded values; pages touched; pages of dirty logs; bytes that fill stored or that verify found as they should be. Else 0. */
   readonly sum: bigint;
 }
 export interface RepeatEnd {
@@ -78,7 +97,13 @@ export interface RepeatEnd {
   readonly steps: readonly Tally[];
 }
 
-/** What a step comes back as: what the function of the same name returns. Of `vmm` the errno, a number. */
+/** A dirty log that was read. */
+export interface DirtyPages {
+  readonly errno: number;
+  readonly pages: number;
+}
+
+/** What a step comes back as: what the function of the same name returns. Of `vmm` and the VMM's calls the errno, a number. */
 export type ResultOf<S> = S extends { readonly repeat: unknown }
   ? RepeatEnd
   : S extends
@@ -95,12 +120,19 @@ export type ResultOf<S> = S extends { readonly repeat: unknown }
           ? Uint8Array | Exit
           : S extends { readonly write: unknown }
             ? Exit | undefined
-            : S extends { readonly vmm: unknown }
-              ? number
-              : S extends { readonly request: unknown }
-                ? // A negative errno: the driver did not send it.
-                  Response | number
-                : Response;
+            : S extends { readonly getDirtyLog: unknown }
+              ? DirtyPages
+              : S extends
+                    | { readonly vmm: unknown }
+                    | { readonly setUserMemoryRegion2: unknown }
+                    | { readonly setMemoryAttributes: unknown }
+                    | { readonly clearDirtyLog: unknown }
+                    | { readonly fallocate: unknown }
+                ? number
+                : S extends { readonly request: unknown }
+                  ? // A negative errno: the driver did not send it.
+                    Response | number
+                  : Response;
 export type ProgramResult = ResultOf<ProgramStep>;
 export type ProgramResults<T extends Program> = { readonly [S in keyof T]: ResultOf<T[S]> };
 /** Results by vCPU and step, in the shape of the programs. */

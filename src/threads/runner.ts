@@ -4,8 +4,8 @@ import { SlatboxError } from '../errors.ts';
 import type { Vm } from '../vm.ts';
 import { compile } from './compile.ts';
 import { Lane, type LaneDriver } from './lane.ts';
-import { isRequest, type ProgramOp, plainOps } from './ops.ts';
-import { ThreadPool } from './pool.ts';
+import { isCall, isRequest, type ProgramOp, plainOps } from './ops.ts';
+import { noRoom, ThreadPool } from './pool.ts';
 import type { Program, ProgramResult, RunResults } from './program.ts';
 import { assertThreads } from './spawn.ts';
 
@@ -65,12 +65,21 @@ export class Runner {
   #prepare(programs: readonly Program[]): { ops: ProgramOp[][]; driver: LaneDriver } {
     if (this.#closed) throw closed();
     this.#vm.host.core.assertAllowed();
-    const { guest, cpus, abi } = this.#vm;
-    const ops = compile(programs, cpus, abi);
+    const { guest, cpus, abi, vmm } = this.#vm;
+    const ops = compile(programs, cpus, abi, vmm.files);
+    this.#pagesForCalls(ops);
     if (!ops.some((program) => plainOps(program).some(isRequest))) return { ops, driver: { refused: 0 } };
     const refused = guest.pvmemcontrol.bind();
     const { device } = guest.driver.save();
     return { ops, driver: device ? { device } : { refused } };
+  }
+
+  /** The VMM's calls are made by the engine's own program, for which a vCPU has a page. */
+  #pagesForCalls(ops: readonly (readonly ProgramOp[])[]): void {
+    const { x } = this.#vm.host.core;
+    for (const [cpu, program] of ops.entries()) {
+      if (plainOps(program).some(isCall) && x.programPage(this.#vm.guest.run(cpu)) === 0) throw noRoom();
+    }
   }
 }
 

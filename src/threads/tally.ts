@@ -4,7 +4,7 @@ import { Errno } from '../../assembly/abi/errno.ts';
 import type { Access, Exit, LoopEnd, Response, Verified } from '../types.ts';
 import type { PlainResult } from './lane.ts';
 import type { Op } from './ops.ts';
-import type { Tally } from './program.ts';
+import type { DirtyPages, Tally } from './program.ts';
 
 /** What a result says: how it failed, undefined if it did not; and what it adds to the sum. */
 interface Said {
@@ -44,6 +44,10 @@ function said(op: Op, gpa: bigint, result: PlainResult): Said {
       return { last: result instanceof Uint8Array ? undefined : (result as Exit).reason, adds: 0n };
     case 'write':
       return { last: (result as Exit | undefined)?.reason, adds: 0n };
+    case 'dirtyLog': {
+      const { errno, pages } = result as DirtyPages;
+      return { last: errnoName(errno), adds: BigInt(pages) };
+    }
     default: {
       const errno = typeof result === 'number' ? Math.abs(result) : (result as Response).errno;
       return { last: errnoName(errno), adds: 0n };

@@ -24,10 +24,6 @@ interface FileStat {
   readonly mode: number;
 }
 
-/** fallocate(2) modes, linux include/uapi/linux/falloc.h. */
-const KEEP_SIZE = 1;
-const PUNCH_HOLE = 2;
-
 /** RLIMIT_NOFILE, and the first that is free: 0, 1 and 2 are the VMM's own. */
 const LIMIT = 1024;
 const FIRST = 3;
@@ -40,9 +36,6 @@ const PAGE = 4096n;
 interface Operations {
   /** st_mode */
   readonly mode: number;
-  /** What fallocate takes. */
-  readonly modes: readonly number[];
-  fallocate(core: Core, file: Ptr, mode: number, offset: bigint, length: bigint): Errno;
   ftruncate(core: Core, file: Ptr, size: bigint): Errno;
   /** Blocks of 512 bytes. */
   blocks(core: Core, file: Ptr): number;
@@ -52,18 +45,7 @@ interface Operations {
 
 const MEMFD: Operations = {
   mode: 0o100777,
-  modes: [0, KEEP_SIZE, KEEP_SIZE | PUNCH_HOLE],
   seekable: true,
-  fallocate(core, file, mode, offset, length) {
-    const end = offset + length;
-    if (mode & PUNCH_HOLE) {
-      core.x.filePunchBytes(file, offset, end);
-      return Errno.OK;
-    }
-    if (!core.x.fileAllocate(file, offset / PAGE, (end + PAGE - 1n) / PAGE)) return Errno.ENOMEM;
-    if (!(mode & KEEP_SIZE) && end > core.x.fileSize(file)) core.x.fileSetSize(file, end);
-    return Errno.OK;
-  },
   ftruncate(core, file, size) {
     core.x.fileResize(file, size);
     return Errno.OK;
@@ -73,17 +55,7 @@ const MEMFD: Operations = {
 
 const GMEM: Operations = {
   mode: 0o100600,
-  modes: [KEEP_SIZE, KEEP_SIZE | PUNCH_HOLE],
   seekable: false,
-  fallocate(core, file, mode, offset, length) {
-    if (offset % PAGE || length % PAGE) return Errno.EINVAL;
-    if (mode & PUNCH_HOLE) {
-      core.x.filePunchBytes(file, offset, offset + length);
-      return Errno.OK;
-    }
-    if (offset + length > core.x.fileSize(file)) return Errno.EINVAL;
-    return core.x.fileAllocate(file, offset / PAGE, (offset + length) / PAGE) ? Errno.OK : Errno.ENOMEM;
-  },
   ftruncate: () => Errno.EINVAL,
   blocks: () => 0,
 };
@@ -134,10 +106,8 @@ export class Files {
   fallocate(fd: number, mode: number, offset: bigint, length: bigint): Errno {
     const file = this.get(fd);
     if (!file) return Errno.EBADF;
-    if (offset < 0n || length <= 0n) return Errno.EINVAL;
-    if (!OPERATIONS[file.kind].modes.includes(mode)) return Errno.EOPNOTSUPP;
-    if (offset + length > SIZE_MAX) return Errno.EFBIG;
-    return OPERATIONS[file.kind].fallocate(this.#core, file.ptr, mode, offset, length);
+    const [from, bytes] = [BigInt.asUintN(64, offset), BigInt.asUintN(64, length)];
+    return this.#core.x.fallocate(file.ptr, mode >>> 0, from, bytes);
   }
 
   ftruncate(fd: number, size: bigint): Errno {

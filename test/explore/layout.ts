@@ -21,6 +21,7 @@ export const RUN_CACHES = [
   { from: place('RUN_CACHE_FRAMES'), to: place('RUN_CACHE_FRAMES') + 512 },
 ];
 export const VM_DEV_LOCK = place('VM_DEV_LOCK');
+export const VM_SEQUENCE = place('VM_SEQUENCE');
 export const VM_LOCKED_VM = place('VM_LOCKED_VM');
 /** Of a pool's record, assembly/frames/pool.ts. */
 export const POOL_LOCK = Number(constants('assembly/frames/pool.ts').LOCK);

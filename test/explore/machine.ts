@@ -24,8 +24,13 @@ export interface MachineSize {
   readonly ram?: number;
   /** Whether a driver registers its buffers, whose pages are then the first of the guest that are there. Default true. */
   readonly driver?: boolean;
-  /** What else its VMM has: limits, the kind of its memory. */
-  readonly vmm?: Pick<VmOptions, 'backing' | 'maxMapCount' | 'memlock' | 'memoryLimit'>;
+  /** What else its VMM has: limits, the kind of its memory, what it asks of KVM. */
+  readonly vmm?: Pick<
+    VmOptions,
+    'backing' | 'maxMapCount' | 'memlock' | 'memoryLimit' | 'vmType' | 'gmemProfile' | 'pml'
+  >;
+  /** Its vCPU threads make KVM's calls about memory. Default false. */
+  readonly kvm?: boolean;
   /** What is done with the guest once, after its driver has come up. */
   readonly prepare?: (vm: Vm) => void;
 }
@@ -39,6 +44,7 @@ export class ExploreMachine {
   readonly #x: CoreExports;
   /** A fresh guest whose driver, if it has one, has registered its buffers. */
   readonly #fresh: Checkpoint;
+  readonly #kvm: boolean;
 
   /** `module`: build/explore.wasm. */
   constructor(module: WebAssembly.Module, size: MachineSize) {
@@ -49,6 +55,7 @@ export class ExploreMachine {
       arena = 512,
       ram = 16 * 2 ** 20,
       driver = true,
+      kvm = false,
       vmm,
       prepare,
     } = size;
@@ -66,6 +73,7 @@ export class ExploreMachine {
     );
     if (driver && this.vm.guest.driver.probe() !== 0) throw new Error('the driver does not bind');
     prepare?.(this.vm);
+    this.#kvm = kvm;
     this.#fresh = this.vm.host.checkpoint();
     this.snapshot = new Snapshot(this.vm);
   }
@@ -96,7 +104,8 @@ export class ExploreMachine {
   start(setUp: (vm: Vm) => void): void {
     this.vm.host.restore(this.#fresh);
     setUp(this.vm);
-    if (this.#x.threadsStart(this.vm.ptr) === 0) throw new Error('no room to start threads');
+    if (this.#x.threadsStart(this.vm.ptr, this.#kvm ? 1 : 0) === 0)
+      throw new Error('no room to start threads');
     this.fibers.forEach((fiber, cpu) => {
       fiber.x.threadAttach(this.runOf(cpu));
     });

@@ -195,6 +195,8 @@ export interface Memory {
   readonly operations: readonly Operation[];
   readonly states: readonly State[];
   readonly meetings: readonly Meeting[];
+  /** TrialPlan.more */
+  readonly more?: (vm: Vm, gfns: readonly bigint[]) => string;
   /** The tests take one pair in so many. Default: all. */
   readonly oneIn?: number;
   /** Its operations take hundreds of steps (TrialPlan.coarse). */

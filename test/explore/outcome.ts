@@ -70,10 +70,14 @@ function pageText(vm: Vm, gfn: bigint, reclaimed: boolean): string {
 function smapsText(vm: Vm): string {
   const { core } = vm.host;
   const [{ hva, size }] = vm.ram as [Region];
-  core.x.rangeStats(vm.ptr, hva >> 12n, (hva + BigInt(size)) >> 12n);
-  const numbers: string[] = [];
-  for (let at = STAT_RSS; at <= STAT_PSS; at += 8) numbers.push(core.readNumber(SCRATCH + at).toString(16));
-  return `${numbers.join(' ')} blocks ${vm.observe.file()?.blocks ?? '-'}`;
+  const end = (hva + BigInt(size)) >> 12n;
+  const sums = new Array<number>((STAT_PSS - STAT_RSS) / 8 + 1).fill(0);
+  let at = core.x.vmaFind(vm.ptr, hva >> 12n) >>> 0;
+  for (; at !== 0 && core.readU64(at + VMA_START) < end; at = core.x.vmaNext(vm.ptr, at) >>> 0) {
+    core.x.rangeStats(vm.ptr, core.readU64(at + VMA_START), core.readU64(at + VMA_END));
+    for (const i of sums.keys()) sums[i] = (sums[i] as number) + core.readNumber(SCRATCH + STAT_RSS + i * 8);
+  }
+  return `${sums.map((n) => n.toString(16)).join(' ')} blocks ${vm.observe.file()?.blocks ?? '-'}`;
 }
 
 function vmaText(vm: Vm): string {

@@ -41,6 +41,7 @@ export class Pairs {
       },
       programs: [a.program(cpu0, place0), b.program(cpu1, place1)],
       pages: [...meeting.gfns, ...this.#cpus.map(({ cpu }) => farPage(cpu) / PAGE)],
+      ...(this.#memory.more && { more: (vm) => this.#memory.more?.(vm, meeting.gfns) ?? '' }),
       reclaims,
       coarse: this.#memory.coarse ?? false,
     });

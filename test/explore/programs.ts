@@ -11,6 +11,8 @@ export interface ProgramRow {
   readonly setUp: (vm: Vm) => void;
   readonly programs: (a: Cpu, b: Cpu) => readonly (readonly Call[])[];
   readonly gfns: readonly bigint[];
+  /** TrialPlan.more */
+  readonly more?: (vm: Vm) => string;
   readonly reclaims?: boolean;
   /** TrialPlan.coarse */
   readonly coarse?: boolean;

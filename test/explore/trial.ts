@@ -26,6 +26,8 @@ export interface TrialPlan {
   readonly programs: readonly (readonly Call[])[];
   /** gfns whose pages are part of the outcome. */
   readonly pages: readonly bigint[];
+  /** What else is part of the outcome: slots, attributes, logs. Looked at last, it may change the machine. */
+  readonly more?: (vm: Vm) => string;
   /** The programs make the host reclaim: stateOf. */
   readonly reclaims?: boolean;
   /**
@@ -121,9 +123,8 @@ export class Trial implements System {
   outcome(): string {
     this.plan.machine.fold();
     const results = this.threads.map(({ results }, i) => `${letterOf(i)}: ${results.join(' | ')}`);
-    return [...results, stateOf(this.plan.machine.vm, this.plan.pages, this.plan.reclaims ?? false)].join(
-      '\n',
-    );
+    const { machine, pages, reclaims = false, more } = this.plan;
+    return [...results, stateOf(machine.vm, pages, reclaims), ...(more ? [more(machine.vm)] : [])].join('\n');
   }
 
   replay(schedule: Schedule): Execution {
