@@ -99,6 +99,8 @@ describe('cli › account', () => {
     const { out } = await slatbox('account', 'nodes.yaml');
     expect(out).toContain('anon=16 dirty=16 active=0 N0=16 ');
     expect(out).toContain('anon N0=65536 N1=0\n');
+    const who = await slatbox('who', 'nodes.yaml', '--gpa', '1M', '--len', '64K');
+    expect(who.out).toMatch(/ anon +64 KiB {2}mapped anonymous pages \(N0=65536 N1=0\)\n/);
   });
 
   it('ten guests, and their sum', async () => {

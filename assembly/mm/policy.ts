@@ -47,7 +47,7 @@ function nodesOf(policy: u32): u32 {
 }
 
 /** The policy that a VMA with these flags has itself. */
-export function vmaOwnPolicy(vm: usize, flags: u32): u32 {
+function vmaOwnPolicy(vm: usize, flags: u32): u32 {
   const index = ((flags >> LOW_SHIFT) & 3) | (((flags >> HIGH_SHIFT) & 3) << 2);
   return index == 0 ? 0 : load<u32>(vm + VM_POLICIES + (<usize>(index - 1) << 2));
 }
@@ -84,7 +84,7 @@ function rangeAt(table: usize, n: u32): usize {
 }
 
 /** The policy of the file's page `at`, 0 for none. */
-export function filePolicy(file: usize, at: u64): u32 {
+function filePolicy(file: usize, at: u64): u32 {
   const table: usize = load<u32>(file, FILE_POLICIES);
   if (table == 0) return 0;
   for (let n: u32 = 0, count = load<u32>(table, RANGES); n < count; n++) {

@@ -8,7 +8,7 @@ import { Nodes, type Policy, Task } from './policy.ts';
 /** Pages around a read fault that are mapped along (fault_around_bytes). */
 const FAULT_AROUND = 16;
 
-export interface LedgerOptions {
+interface LedgerOptions {
   /** Pages of each memory node. */
   readonly nodes: readonly number[];
   readonly policy: Policy;
@@ -27,7 +27,7 @@ export interface LedgerMapping {
 }
 
 /** In pages. */
-export interface LedgerCounters {
+interface LedgerCounters {
   readonly vmSize: number;
   readonly rssAnon: number;
   readonly rssFile: number;

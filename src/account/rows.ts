@@ -18,6 +18,8 @@ interface Row {
   readonly view: WhoView;
   readonly counter: string;
   bytes(c: Counted): number;
+  /** What memory.numa_stat has of it. */
+  nodes?(c: Counted): readonly number[];
   why(c: Counted): string;
 }
 
@@ -137,11 +139,18 @@ export const ROWS = [
     bytes: (c) => c.charged,
     why: () => 'frames that the VM’s cgroup is charged for: accounting, whatever statistics show',
   },
-  { view: 'memcg', counter: 'anon', bytes: (c) => c.chargedAnon, why: () => 'mapped anonymous pages' },
+  {
+    view: 'memcg',
+    counter: 'anon',
+    bytes: (c) => c.chargedAnon,
+    nodes: (c) => c.anonNodes,
+    why: () => 'mapped anonymous pages',
+  },
   {
     view: 'memcg',
     counter: 'file',
     bytes: (c) => c.cached,
+    nodes: (c) => c.fileNodes,
     why: () => 'pages of the page cache: a guest_memfd’s and a memfd’s, mapped or not',
   },
   {
@@ -166,12 +175,14 @@ export const ROWS = [
     view: 'memcg',
     counter: 'file_thp',
     bytes: (c) => c.fileThp,
+    nodes: (c) => c.fileThpNodes,
     why: () => 'of file, folios of 2 MiB: a guest_memfd of the first posting has them, with ALLOW_HUGEPAGE',
   },
   {
     view: 'memcg',
     counter: 'unevictable',
     bytes: (c) => c.unevictable,
+    nodes: (c) => c.unevictableNodes,
     why: () => 'locked pages, and every page of a guest_memfd, which reclaim may not have',
   },
   { view: 'memcg', counter: 'swap.current', bytes: (c) => c.chargedSwap, why: () => 'slots of swap' },

@@ -33,7 +33,7 @@ export function unmappedResident(gmem: readonly LedgerFile[], rule: RssRule): nu
   }
 }
 
-export const pagesOf = (file: LedgerFile): number => {
+const pagesOf = (file: LedgerFile): number => {
   let pages = 0;
   for (const folio of file.folios()) pages += folio.pages;
   return pages;

@@ -10,14 +10,14 @@ import type { Policy } from './policy.ts';
 const HUGE = 512;
 
 /** A run of pages that is touched through the shared half, one after the other. */
-export interface Touch {
+interface Touch {
   readonly first: number;
   readonly pages: number;
   readonly write: boolean;
 }
 
 /** Memory of the guest that has a slot: a private half and a shared half. Pages of 4 KiB. */
-export interface SnpRegion {
+interface SnpRegion {
   readonly start: bigint;
   readonly name: string;
   readonly inode: number;

@@ -70,7 +70,7 @@ export const numaStatText = (stat: MemcgStat): string =>
     .map(([name, { nodes }]) => `${name} ${byNode(nodes as readonly number[]).join(' ')}\n`)
     .join('');
 
-const byNode = (nodes: readonly number[]): string[] => nodes.map((n, i) => `N${i}=${n}`);
+export const byNode = (nodes: readonly number[]): string[] => nodes.map((n, i) => `N${i}=${n}`);
 
 const MODES: Readonly<Record<Mpol, string>> = {
   [Mpol.Default]: 'default',
@@ -81,7 +81,7 @@ const MODES: Readonly<Record<Mpol, string>> = {
 };
 
 /** mpol_to_str: `interleave:2-3`. */
-export function policyText({ mode, nodes }: Policy): string {
+function policyText({ mode, nodes }: Policy): string {
   const ranges: [number, number][] = [];
   for (const n of nodes) {
     const last = ranges.at(-1);

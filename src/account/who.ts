@@ -25,6 +25,8 @@ export interface WhoRow {
   readonly bytes: number;
   /** One sentence: why it counts that, or why it does not. */
   readonly why: string;
+  /** By memory node: of the cgroup's counters that memory.numa_stat has, on a host with more than one. */
+  readonly nodes?: readonly number[];
 }
 
 export interface WhoCounts {
@@ -51,11 +53,13 @@ export function whoCounts(vm: Vm, gpa: AddressLike, length: Size = 4096): WhoCou
     );
   }
   const counted = count(vm, { from, to });
-  const rows = ROWS.map(({ view, counter, bytes, why }) => ({
-    view,
-    counter,
-    bytes: bytes(counted),
-    why: why(counted),
+  const several = vm.host.nodes().length > 1;
+  const rows = ROWS.map((row) => ({
+    view: row.view,
+    counter: row.counter,
+    bytes: row.bytes(counted),
+    why: row.why(counted),
+    ...(several && 'nodes' in row && { nodes: row.nodes(counted) }),
   }));
   return { gpa: from as Gpa, length: Number(to - from), rows };
 }

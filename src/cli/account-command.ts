@@ -17,6 +17,7 @@ import {
 } from '../account/snp-report.ts';
 import {
   answersText,
+  byNode,
   memoryStatText,
   numaMapsText,
   numaStatText,
@@ -69,7 +70,7 @@ function formatWho({ gpa: at, length, rows }: WhoCounts): string {
   let view = '';
   let out = `${formatAddress(at)} + ${formatSize(length)}\n`;
   for (const row of rows) {
-    out += `${(row.view === view ? '' : row.view).padEnd(8)} ${row.counter.padEnd(width)} ${size(row.bytes).padStart(9)}  ${row.why}\n`;
+    out += `${(row.view === view ? '' : row.view).padEnd(8)} ${row.counter.padEnd(width)} ${size(row.bytes).padStart(9)}  ${row.why}${row.nodes ? ` (${byNode(row.nodes).join(' ')})` : ''}\n`;
     view = row.view;
   }
   return out;

@@ -67,7 +67,7 @@ export interface Mapping extends Span {
   readonly shared: boolean;
   readonly file?: { readonly ptr: Ptr; readonly offset: number };
 }
-export interface UsedFile {
+interface UsedFile {
   readonly ptr: Ptr;
   readonly kind: FileKind;
   readonly name: string;
@@ -75,7 +75,7 @@ export interface UsedFile {
 }
 
 /** Of a page table, besides pages of files. */
-export interface PageUsage {
+interface PageUsage {
   /** Mapped anonymous pages with one owner, and entries for pages of KSM. */
   readonly anon: number;
   readonly ksm: number;
@@ -95,7 +95,7 @@ export interface PageUsage {
   readonly nodesMapped: readonly number[];
 }
 /** Of a file. */
-export interface FileUsage {
+interface FileUsage {
   readonly cached: number;
   /** Of the cached pages, those that are mapped; and the entries that map them. */
   readonly mapped: number;

@@ -151,6 +151,11 @@ function compilePlain(kind: string, args: Args, abi: AbiName, files: Files): Op 
   return { ...common, kind: kind as Op['kind'] };
 }
 
+function memoryKind(value: unknown): MemoryKind {
+  if (value === 'private' || value === 'shared') return value;
+  throw wrong(`as: ${value}`, 'private or shared');
+}
+
 /** What the VMM's own thread asks of the kernel: what is wrong with it is an errno, when it runs. */
 function compileCall(kind: string, args: Args, files: Files): Op | undefined {
   const op = (kind: CallKind, gpa: unknown, len: unknown, value: bigint, func: unknown): Op => ({
@@ -187,11 +192,6 @@ function compileCall(kind: string, args: Args, files: Files): Op | undefined {
     default:
       return undefined;
   }
-}
-
-function memoryKind(value: unknown): MemoryKind {
-  if (value === 'private' || value === 'shared') return value;
-  throw wrong(`as: ${value}`, 'private or shared');
 }
 
 function number64(value: unknown, what: string): bigint {
