@@ -227,11 +227,10 @@ export class KvmModel {
   store(gfn: bigint, byte: number, add: boolean): Seen {
     const slot = this.#slotOf(gfn);
     if (slot && (slot.flags & READONLY) !== 0) {
-      const read = add ? this.load(gfn) : { value: 0, exits: '' };
-      // What cannot be read is asked of the VMM as well.
-      return typeof read === 'string'
-        ? { value: 0xff, exits: 'rw' }
-        : { value: read.value, exits: `${read.exits}w` };
+      if (!add) return { value: 0, exits: 'w' };
+      // The emulator reads as the VMM would, of whatever kind the page is; what it cannot read it asks the VMM for.
+      const behind = this.#behind(slot, gfn);
+      return behind === 'nothing' ? { value: 0xff, exits: 'rw' } : { value: this.#get(behind), exits: 'w' };
     }
     const place = this.#guestPlace(slot, gfn);
     if (typeof place === 'string' && place !== 'nothing') return place;
@@ -257,7 +256,12 @@ export class KvmModel {
     const page = gfn - slot.gfn;
     if (isBound && (isPrivate || this.#o.mapped))
       return { kind: 'file', page: Number((slot.region.offset >> 12n) + page) };
-    return this.#hostPlace((BigInt.asIntN(64, slot.region.at) >> 12n) + page);
+    return this.#behind(slot, gfn);
+  }
+
+  /** What the slot's host-virtual address for gfn has. */
+  #behind(slot: Slot, gfn: bigint): Place {
+    return this.#hostPlace((BigInt.asIntN(64, slot.region.at) >> 12n) + gfn - slot.gfn);
   }
 
   #hostPlace(page: bigint): Place {
