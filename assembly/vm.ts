@@ -2,7 +2,7 @@
 import {
   DYNAMIC, HOST, HOST_ARENA, HOST_END, HOST_EVENTS_ON, HOST_FILES, HOST_FRAMES, HOST_NEXT_ANON_VMA, HOST_SHARED, HOST_SWAP, HOST_TABLES,
   HOST_VM_COUNT, LOCK_COUNT, TABLE_SIZE, VCPU_MAX, VM_BAR0, VM_BASE, VM_CPUS, VM_DEV_ABI, VM_DIR, VM_DIR_LEN, VM_HUGETLB_PAGES, VM_ID,
-  VM_LOCK_BITS, VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_ROOT, VM_SIZE,
+  VM_LOCK_BITS, VM_LOCK_FIRST, VM_LOCK_MASK, VM_MAX, VM_MAX_MAPS, VM_MEMLOCK, VM_MMIO_GFN, VM_NAMES, VM_OTHER_MAPS, VM_RECORD_END, VM_ROOT, VM_SIZE,
   VM_GFN_MAX, VM_GMEM_PROFILE, VM_PML, VM_RAM, VM_SLOT_COUNT, VM_TABLES_STAY, VM_TYPE, VPN_BASE,
 } from './base/layout';
 import { Errno } from './abi/errno';
@@ -103,6 +103,7 @@ export function vmCreate(pages: u64, cpus: u32, names: bool, maxMaps: u32, other
   store<u64>(vm, memlock, VM_MEMLOCK);
   store<u32>(vm, abi, VM_DEV_ABI);
   store<u64>(vm, bar0, VM_BAR0);
+  store<u64>(vm, u64.MAX_VALUE, VM_MMIO_GFN);
   chargeInit(vm);
   if (load<u32>(vm, VM_DIR) == 0 || load<u32>(vm, VM_RAM) == 0 || !slotsInit(vm) || !vmaInit(vm) || !slatInit(vm)) {
     pagesPut(vm);

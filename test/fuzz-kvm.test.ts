@@ -293,6 +293,16 @@ const SHRUNK: readonly (readonly [string, Setup, readonly Op[]])[] = [
       { op: 'log', slot: 1 },
     ],
   ],
+  [
+    'a write to a page of a read-only slot that is private: its kind is looked at first',
+    { core: 'debug', vmType: 1, mapped: false, manual: 0, pml: false },
+    [
+      { op: 'region', slot: 0, flags: 2, gpa: 0n, size: PAGE, at: 0n, fd: GMEM_FD, offset: 0n },
+      { op: 'attributes', gpa: 0n, size: PAGE, to: 8, flags: 0 },
+      { op: 'add', page: 0, byte: 0 },
+      { op: 'store', page: 0, byte: 0 },
+    ],
+  ],
 ];
 
 describe('fuzz › KVM', () => {

@@ -419,6 +419,12 @@ describe.each(BUILDS)('guest_memfd, %s', (_name, build) => {
       expect(vm.kvm.setMemoryAttributes({ address: GPA, size: PS, attributes: PRIVATE })).toBe(EBADF);
     });
 
+    it('private address 0, before there is any slot: a store is a MEMORY_FAULT, too', async () => {
+      const empty = await of({ ...SNP, ram: [] });
+      empty.kvm.setMemoryAttributes({ address: 0n, size: PS, attributes: PRIVATE });
+      expect(fault(empty.guest.store(0, 1, 1))).toMatchObject({ reason: 'MEMORY_FAULT', gpa: 0n, flags: 8n });
+    });
+
     it('closed: MEMORY_FAULT, private, and the slot can be deleted', () => {
       vm.kvm.setMemoryAttributes({ address: GPA, size: PS, attributes: PRIVATE });
       fill(0x5a);

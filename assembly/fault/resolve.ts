@@ -64,8 +64,11 @@ function lookUp(vm: usize, gfn: u64, access: i32): Status {
     store<u64>(local(vm), gfn, VM_MMIO_GFN);
     return Status.Mmio;
   }
-  // Whatever the host has behind it (R9.2).
-  if (access == Access.Write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0) return Status.Mmio;
+  if (access == Access.Write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0) {
+    // The kind comes first; then it is an exit, whatever the host has behind it (R9.2).
+    const lacks = load<u32>(slot, SLOT_FILE) == 0 && gmemIsPrivate(vm, slot, gfn);
+    return lacks ? memoryFault(vm, KVM_MEMORY_EXIT_FLAG_PRIVATE) : Status.Mmio;
+  }
   const vpn = slotVpn(slot, gfn);
   const locked = hasOneLock(vm);
   if (!locked) chunkLock(vm, vpn);

@@ -122,7 +122,8 @@ function move(vm: usize, slot: usize, gfn: u64, flags: u32): Errno {
   const fits = gfn + pages <= load<u64>(vm, VM_GFN_MAX);
   if (fits && !setLog(vm, slot, flags)) return Errno.ENOMEM;
   withdraw(vm, slot);
-  // Beyond what addresses there are is refused only now: the slot is back as it was, without its translations.
+  // Beyond what addresses there are is refused only now: the slot is back where it was, with its log, without its
+  // translations.
   if (fits) {
     store<u64>(slot, gfn, SLOT_BASE);
     store<u64>(slot, gfn + pages, SLOT_END);
