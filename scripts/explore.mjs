@@ -11,7 +11,7 @@ const { values } = parseArgs({
     memory: { type: 'string' },
   },
 });
-const small = ['pairs', 'buffers', 'programs', 'regions', 'room'].map(
+const small = ['pairs', 'buffers', 'programs', 'regions', 'room', 'kvm'].map(
   (name) => `test/explore-${name}.test.ts`,
 );
 const others = ['memories', 'memory-programs'].map((name) => `test/explore-${name}.test.ts`);

@@ -4,8 +4,7 @@
 // (__kvm_read_guest_page, __kvm_write_guest_page); recorded rules R9.3, R9.6, R9.8.
 import { MemFlag } from '../abi/kvm';
 import { Access, Status } from '../abi/status';
-import { VM_SEQUENCE } from '../base/layout';
-import { chunkLock, chunkMissed, chunkUnlock } from '../base/chunk-lock';
+import { chunkLock, chunkMissed, chunkUnlock, hasOneLock, oneLock, oneUnlock } from '../base/chunk-lock';
 import { bytesCopy } from '../frames/bytes';
 import { dirtyReserve, isLogging } from '../memslot/dirty';
 import { SLOT_FLAGS, slotOf, slotVpn } from '../memslot/table';
@@ -19,22 +18,26 @@ import { dirty } from './resolve';
  * cannot get at its memory there; an exit has to do it then. OutOfMemory: no room to log it.
  */
 export function emulate(vm: usize, gpa: u64, data: usize, len: u32, access: i32): Status {
-  const gfn = gpa >> 12;
-  const write = access == Access.Write;
   let attempts: u32 = 0;
   let status: Status;
-  let changed: bool;
-  // Slots may change until the page is locked: then what was looked up is looked up again.
   do {
-    const generation = load<u32>(vm, VM_SEQUENCE);
-    const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
-    if (slot == 0 || (write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0)) return Status.Mmio;
-    const vpn = slotVpn(slot, gfn);
-    chunkLock(vm, vpn);
-    changed = load<u32>(vm, VM_SEQUENCE) != generation;
-    status = changed ? Status.Mmio : copy(vm, slot, gpa, vpn, data, len, write);
-    chunkUnlock(vm, vpn);
-  } while (changed || (status == Status.Mmio && chunkMissed(attempts++)));
+    // As in a fault: where slots can change, they are looked up under the lock.
+    oneLock(vm);
+    status = lookUp(vm, gpa, data, len, access == Access.Write);
+    oneUnlock(vm);
+  } while (status == Status.Mmio && chunkMissed(attempts++));
+  return status;
+}
+
+function lookUp(vm: usize, gpa: u64, data: usize, len: u32, write: bool): Status {
+  const gfn = gpa >> 12;
+  const slot = gfn < GFN_LIMIT ? slotOf(vm, gfn) : 0;
+  if (slot == 0 || (write && (load<u32>(slot, SLOT_FLAGS) & MemFlag.Readonly) != 0)) return Status.Mmio;
+  const vpn = slotVpn(slot, gfn);
+  const locked = hasOneLock(vm);
+  if (!locked) chunkLock(vm, vpn);
+  const status = copy(vm, slot, gpa, vpn, data, len, write);
+  if (!locked) chunkUnlock(vm, vpn);
   return status;
 }
 

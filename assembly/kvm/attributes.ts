@@ -9,6 +9,7 @@ import { setChange, setReserve } from '../memslot/gfn-set';
 import { zapGfns } from '../memslot/notify';
 import { count, countKvm, event } from '../trace/events';
 import { slotsLock, slotsUnlock } from './lock';
+import { forgetMmio } from './region';
 
 /** Whether attributes are kept per VM: by its type, and not where they are the file's. */
 export function hasAttributes(vm: usize): bool {
@@ -40,6 +41,7 @@ function change(vm: usize, from: u64, to: u64, toPrivate: bool): Errno {
     zapGfns(vm, gfn, end);
     gfn = toPrivate ? nextShared(vm, end, to) : nextPrivate(vm, end, to);
   }
+  if (toPrivate) forgetMmio(vm);
   setChange(vm + VM_ATTRIBUTES, ATTRIBUTES_DEPTH, from, to, toPrivate);
   event(EventKind.Attributes, vm, toPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0, from, to, 0);
   return Errno.OK;

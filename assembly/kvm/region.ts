@@ -122,8 +122,7 @@ function move(vm: usize, slot: usize, gfn: u64, flags: u32): Errno {
   const fits = gfn + pages <= load<u64>(vm, VM_GFN_MAX);
   if (fits && !setLog(vm, slot, flags)) return Errno.ENOMEM;
   withdraw(vm, slot);
-  // Beyond what addresses there are is refused only now: the slot is back where it was, with its log, without its
-  // translations.
+  // Beyond what addresses there are is refused only now: the slot is back as it was, without its translations.
   if (fits) {
     store<u64>(slot, gfn, SLOT_BASE);
     store<u64>(slot, gfn + pages, SLOT_END);
@@ -175,8 +174,8 @@ function shareLocks(vm: usize, slot: usize): void {
   }
 }
 
-/** What vCPUs remember to be no RAM may be some now (linux: vcpu->arch.mmio_gen). */
-function forgetMmio(vm: usize): void {
+/** What vCPUs remember to be MMIO may be something else now: a slot, or private (linux: vcpu->arch.mmio_gen). */
+export function forgetMmio(vm: usize): void {
   store<u64>(vm, u64.MAX_VALUE, VM_MMIO_GFN);
   if (!threaded()) return;
   for (let cpu: u32 = 0, cpus = load<u32>(vm, VM_CPUS); cpu < cpus; cpu++) {

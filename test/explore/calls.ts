@@ -66,7 +66,7 @@ export class Cpu {
   add(gpa: bigint, value: bigint): Call {
     const { run } = this;
     return {
-      steps: 'access',
+      steps: 'emulated',
       run: (x) => x.vcpuAdd(run, gpa, 8, value),
       result: (status) => this.#ended(status, () => `was ${hex(this.#value(8))}`),
     };

@@ -26,9 +26,10 @@ export interface Call {
    *   page may be gone again (linux: kvm_mmu_page_fault, RET_PF_RETRY);
    * - a request, for who has to do with its buffer: the guest stores it, the device reads it, the host call, the device
    *   answers, is broken if it could not, the guest loads (cloud-hypervisor: devices/src/pvmemcontrol.rs holds nothing over these either).
+   * - an access that KVM may have to emulate: between the walk that says so and the emulator's own look.
    * Everything else happens at once.
    */
-  readonly steps?: 'access' | 'request';
+  readonly steps?: 'access' | 'request' | 'emulated';
   /** Puts arguments into linear memory. */
   start?(): void;
   run(x: CoreExports): number | bigint;

@@ -156,7 +156,7 @@ const hugeCall = (name: string, program: (cpu: Cpu, slot: Slot) => readonly Call
 /** A log over huge pages: their leaves are split where writes are to be noticed. */
 export const LOGGED_HUGE: Memory = {
   name: 'dirty logs of huge pages',
-  oneIn: 25,
+  oneIn: 60,
   size: {
     ...THP.size,
     kvm: true,

@@ -107,7 +107,7 @@ export class Trial implements System {
     if (steps === undefined) return false;
     // The first window is the beginning of the operation.
     if (point === SyncPoint.WindowEnter) return fiber.windows > 1;
-    return steps === 'request' && point === SyncPoint.LockTake && this.#firstLock(thread, what);
+    return steps !== 'access' && point === SyncPoint.LockTake && this.#firstLock(thread, what);
   }
 
   /** What is about to be locked is the device or a chunk, and the thread has no chunk yet. */

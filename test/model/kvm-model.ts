@@ -227,9 +227,9 @@ export class KvmModel {
   store(gfn: bigint, byte: number, add: boolean): Seen {
     const slot = this.#slotOf(gfn);
     if (slot && (slot.flags & READONLY) !== 0) {
+      // KVM emulates it: what it adds to is read through the VMM's mapping, or asked of the VMM.
+      const behind = this.#hostPlace((BigInt.asIntN(64, slot.region.at) >> 12n) + gfn - slot.gfn);
       if (!add) return { value: 0, exits: 'w' };
-      // The emulator reads as the VMM would, of whatever kind the page is; what it cannot read it asks the VMM for.
-      const behind = this.#behind(slot, gfn);
       return behind === 'nothing' ? { value: 0xff, exits: 'rw' } : { value: this.#get(behind), exits: 'w' };
     }
     const place = this.#guestPlace(slot, gfn);
@@ -256,12 +256,7 @@ export class KvmModel {
     const page = gfn - slot.gfn;
     if (isBound && (isPrivate || this.#o.mapped))
       return { kind: 'file', page: Number((slot.region.offset >> 12n) + page) };
-    return this.#behind(slot, gfn);
-  }
-
-  /** What the slot's host-virtual address for gfn has. */
-  #behind(slot: Slot, gfn: bigint): Place {
-    return this.#hostPlace((BigInt.asIntN(64, slot.region.at) >> 12n) + gfn - slot.gfn);
+    return this.#hostPlace((BigInt.asIntN(64, slot.region.at) >> 12n) + page);
   }
 
   #hostPlace(page: bigint): Place {
