@@ -31,7 +31,11 @@ import { VMA_FLAGS } from './vma';
 
 /** Pages [from, to) of the chunk at `base` are forgotten, with their swap entries. */
 export function mixedDrop(vm: usize, base: u64, chunk: usize, from: u32, to: u32): void {
-  if (to - from != GROUP) mappingSplit(chunk);
+  if (to - from != GROUP && isAsOne(chunk)) {
+    // All of it, as __split_huge_pmd: a dirty log may have small leaves there.
+    notify(vm, base, base + GROUP);
+    mappingSplit(chunk);
+  }
   const vma = vmaOf(vm, base + from); // all of the range is in one
   let backed: u32 = 0;
   let parts: u32 = 0;
