@@ -37,6 +37,25 @@ describe.each(BUILDS)('kvm › SLAT and host events, %s', (_name, build) => {
     expect(vm.host.check()).toEqual([]);
   });
 
+  it.each([
+    true,
+    false,
+  ])('a part of a huge zero page is dropped under a dirty log (PML %s): the small leaves of all of it go', async (pml) => {
+    const vm = await machine(build, { memory: 4 * MIB, pool: 16 * MIB, backing: 'thp', pml });
+    vm.guest.load(0, 1);
+    expect(vm.observe.walk(0).entries.at(-1)?.level).toBe(2);
+    const [slot] = vm.kvm.memslots();
+    if (!slot) throw new Error('no slot');
+    const region = { slot: slot.id, guestPhysAddr: slot.gpa, memorySize: slot.size, userspaceAddr: slot.hva };
+    expect(vm.kvm.setUserMemoryRegion2({ ...region, flags: 1 })).toBe(Errno.OK);
+    expect(vm.observe.walk(0).entries.at(-1)?.level).toBe(1);
+    const dropped = changes(vm, () =>
+      expect(vm.vmm.madvise(slot.hva + 8n * PS, PS, 'dontneed')).toBe(Errno.OK),
+    );
+    expect(dropped['slat.zapped']).toBe(512);
+    expect(vm.host.check()).toEqual([]);
+  });
+
   it('SL-13: between begin and end of an invalidation faults of its gfns retry, others do not; the end counts', async () => {
     const vm = await machine(build, { memory: 4 * MIB });
     vm.guest.touch({ gpa: 0, len: 8 * PAGE, write: true });

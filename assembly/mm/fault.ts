@@ -85,10 +85,7 @@ function otherPage(vm: usize, vpn: u64, write: bool, vma: usize, chunk: usize): 
     // The huge zero page, too, gives way to a huge page of its own, or to small ones when there is none.
     const first = write ? groupGetZeroed(vm, vm, vpn) : 0;
     if ((!write || first != 0) && hugeFault(vm, vpn, first, vma) == Status.Ok) return Status.Ok;
-    if (table) {
-      notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);
-      mappingSplit(chunk);
-    }
+    if (table) mappingSplit(vm, vpn, chunk);
   }
   return write ? anonymousPage(vm, vpn, vma, chunk) : zeroPage(vm, vpn, chunk);
 }

@@ -172,10 +172,17 @@ export function folioMove(vm: usize, vpn: u64, from: usize, target: u64, to: usi
 }
 
 /**
- * __split_huge_pmd: what was mapped as one is mapped by 512 entries; the huge page itself stays one. A dirty mapping makes
- * the folio dirty on the way.
+ * __split_huge_pmd: what was mapped as one is mapped by 512 entries; the huge page itself stays one. All of it is
+ * invalidated, whatever part the caller is after: a dirty log may have small leaves there.
  */
-export function mappingSplit(chunk: usize): void {
+export function mappingSplit(vm: usize, vpn: u64, chunk: usize): void {
+  if (!isAsOne(chunk)) return;
+  notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);
+  mappingSplitTold(chunk);
+}
+
+/** The same after the notifier for all of it. A dirty mapping makes the folio dirty on the way. */
+export function mappingSplitTold(chunk: usize): void {
   if (!isAsOne(chunk)) return;
   if (folioOf(chunk) != 0 && bitGet(chunk + DIRTY, 0)) folioSetDirty(chunk, true);
   setFlags(chunk, 0, AS_ONE);
@@ -185,9 +192,7 @@ export function mappingSplit(chunk: usize): void {
 export function mappingSplitAt(vm: usize, vpn: u64): void {
   if ((vpn & 511) == 0) return;
   const chunk = chunkOf(vm, vpn);
-  if (chunk == 0 || !isAsOne(chunk)) return;
-  notify(vm, vpn & ~(<u64>511), (vpn & ~(<u64>511)) + 512);
-  mappingSplit(chunk);
+  if (chunk != 0) mappingSplit(vm, vpn, chunk);
 }
 
 /** `parts` entries of the huge page of vpn's chunk have been taken away. With the last one it is freed. */
@@ -216,7 +221,7 @@ export function folioWritten(chunk: usize): bool {
 export function folioSplit(vm: usize, vpn: u64, chunk: usize, zeros: bool = true): u32 {
   const base = vpn & ~(<u64>511);
   notify(vm, base, base + 512);
-  mappingSplit(chunk);
+  mappingSplitTold(chunk);
   setHugeTag(chunk, vpn, 0);
   const dirty = folioWritten(chunk);
   const first = folioOf(chunk);

@@ -16,7 +16,8 @@ import { count, event } from '../trace/events';
 import { fileDirty, fileKind, fileReclaim } from './file';
 import { fileMappings, fileOf, filePage } from './file-place';
 import {
-  folioOf, folioSetDirty, folioSetLazy, folioSplit, folioWritten, isAsOne, isWhole, mappingSplit, partsUnmapped,
+  folioOf, folioSetDirty, folioSetLazy, folioSplit, folioWritten, isAsOne, isWhole, mappingSplit, mappingSplitTold,
+  partsUnmapped,
 } from './huge';
 import { ksmFree, ksmIsDirty, ksmIsSwapBacked, ksmRescue, ksmUnmapped } from './ksm-page';
 import { vmaOf } from './look-up';
@@ -31,11 +32,7 @@ import { VMA_FLAGS } from './vma';
 
 /** Pages [from, to) of the chunk at `base` are forgotten, with their swap entries. */
 export function mixedDrop(vm: usize, base: u64, chunk: usize, from: u32, to: u32): void {
-  if (to - from != GROUP && isAsOne(chunk)) {
-    // All of it, as __split_huge_pmd: a dirty log may have small leaves there.
-    notify(vm, base, base + GROUP);
-    mappingSplit(chunk);
-  }
+  if (to - from != GROUP) mappingSplit(vm, base, chunk);
   const vma = vmaOf(vm, base + from); // all of the range is in one
   let backed: u32 = 0;
   let parts: u32 = 0;
@@ -55,7 +52,7 @@ export function mixedDrop(vm: usize, base: u64, chunk: usize, from: u32, to: u32
   if (backed != 0) addBacked(vm, load<u32>(chunk, CHUNK_NODE), chunkIndex(base), -backed);
   if (parts != 0) partsUnmapped(vm, base, chunk, parts);
   // The huge zero page has no folio.
-  else if (to - from == GROUP && isAsOne(chunk)) mappingSplit(chunk);
+  else if (to - from == GROUP && isAsOne(chunk)) mappingSplitTold(chunk);
 }
 
 function dropSlot(vm: usize, chunk: usize, i: u32): void {
@@ -187,7 +184,7 @@ function swapped(vm: usize, vpn: u64, chunk: usize, slot: u32): void {
  */
 export function folioOut(vm: usize, base: u64, chunk: usize): u32 {
   notify(vm, base, base + GROUP);
-  mappingSplit(chunk);
+  mappingSplitTold(chunk);
   const lazy = bitGet(chunk + LAZY, 0);
   const written = folioWritten(chunk);
   if (lazy && written) {

@@ -10,7 +10,7 @@ import { add } from '../base/thread';
 import { notify } from '../memslot/notify';
 import { fileMap, fileName, fileOf, filePage } from './file-place';
 import { fileUnmapped } from './file-size';
-import { folioMove, folioOf, folioSplit, isAsOne, mappingSplit, tableMade } from './huge';
+import { folioMove, folioOf, folioSplit, isAsOne, mappingSplitTold, tableMade } from './huge';
 import { vmaAdd } from './insert';
 import { mapsAllow } from './map-count';
 import {
@@ -93,7 +93,7 @@ function moveChunk(vm: usize, vpn: u64, stop: u64, delta: u64): void {
   const whole = stop - vpn == 512 && (delta & 511) == 0;
   if (!whole) {
     if (folioOf(chunk) != 0) folioSplit(vm, vpn, chunk, false);
-    mappingSplit(chunk);
+    mappingSplitTold(chunk);
   }
   for (let at = vpn; at < stop; at++) movePage(vm, chunk, <u32>at & 511, node, index, at + delta);
   if (whole && (folioOf(chunk) != 0 || isAsOne(chunk))) folioMove(vm, vpn, chunk, vpn + delta, chunkOf(vm, vpn + delta));
